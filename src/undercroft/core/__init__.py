@@ -1,0 +1,1 @@
+"""How an operation reaches a database: identity, time, text, transactions, dialects."""
