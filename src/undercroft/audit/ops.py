@@ -1,0 +1,151 @@
+"""Operations on the audit trail: it is written and read, never changed."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, insert, select
+
+from undercroft.audit.models import AuditEvent as Row
+from undercroft.audit.records import AuditEvent, Status
+from undercroft.audit.rules import event_bytes, event_hash
+from undercroft.core import ids
+from undercroft.core.clock import require_aware, utc_now
+from undercroft.core.pages import Filtered, check_limit
+from undercroft.core.tx import Tx
+from undercroft.errors import InvalidInput
+
+STATUSES = ("success", "failure", "denied")
+
+_COLUMNS = (
+    Row.id,
+    Row.occurred_at,
+    Row.event_type,
+    Row.category,
+    Row.action,
+    Row.status,
+    Row.description,
+    Row.actor,
+    Row.resource_type,
+    Row.resource_id,
+    Row.ip,
+    Row.user_agent,
+    Row.data,
+    Row.event_hash,
+)
+_FIELDS = tuple(column.key for column in _COLUMNS)
+_APPEND = insert(Row).values(
+    tenant_id=bindparam("tenant_id"),
+    canonical=bindparam("canonical"),
+    **{name: bindparam(name) for name in _FIELDS},
+)
+_SEARCH = Filtered(
+    select(*_COLUMNS).where(Row.tenant_id == bindparam("tenant_id")).order_by(Row.id.desc()).limit(bindparam("limit")),
+    actor=Row.actor == bindparam("actor"),
+    event_type=Row.event_type == bindparam("event_type"),
+    category=Row.category == bindparam("category"),
+    status=Row.status == bindparam("status"),
+    failed=Row.status != "success",
+    resource_type=Row.resource_type == bindparam("resource_type"),
+    resource_id=Row.resource_id == bindparam("resource_id"),
+    since=Row.id >= bindparam("since"),
+    until=Row.id < bindparam("until"),
+    before=Row.id < bindparam("before"),
+)
+
+
+def log(
+    tx: Tx,
+    event_type: str,
+    *,
+    category: str = "",
+    action: str = "",
+    by: str | None = None,
+    status: Status = "success",
+    description: str = "",
+    resource_type: str | None = None,
+    resource_id: str | None = None,
+    ip: str | None = None,
+    user_agent: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> AuditEvent:
+    """Write down what somebody did; inside a transaction it is stored with the work or not at all.
+
+    ``event_type`` is a dotted name such as ``config.set``; ``category`` and ``action`` default to its two halves.
+    ``by`` is the native id of who did it, None for the program itself.
+
+    Raises:
+        InvalidInput: an empty type, an unknown status, or ``data`` that JSON cannot keep exactly.
+    """
+    if not event_type:
+        message = "An audit event needs a type."
+        raise InvalidInput(message, field="event_type")
+    if status not in STATUSES:
+        message = f"An audit event's status is one of {', '.join(STATUSES)}."
+        raise InvalidInput(message, field="status")
+    head, _, tail = event_type.partition(".")
+    moment = utc_now()
+    id_ = ids.new()
+    fields: dict[str, Any] = {
+        "event_type": event_type,
+        "category": category or head,
+        "action": action or tail or head,
+        "status": status,
+        "description": description,
+        "actor": by,
+        "resource_type": resource_type,
+        "resource_id": resource_id,
+        "ip": ip,
+        "user_agent": user_agent,
+        "data": dict(data or {}),
+    }
+    written = event_bytes(tx.tenant_id, id_, moment, fields)
+    event = AuditEvent(id=id_, occurred_at=moment, event_hash=event_hash(written), **fields)
+    tx.run(_APPEND, {"canonical": written, **{name: getattr(event, name) for name in _FIELDS}})
+    return event
+
+
+def search(
+    tx: Tx,
+    *,
+    by: str | None = None,
+    event_type: str | None = None,
+    category: str | None = None,
+    status: Status | None = None,
+    resource_type: str | None = None,
+    resource_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 100,
+    before: UUID | None = None,
+) -> list[AuditEvent]:
+    """Find events, newest first; ``before`` is the id of the last one of the page before."""
+    statement, used = _SEARCH.given(
+        actor=by,
+        event_type=event_type,
+        category=category,
+        status=status,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        since=None if since is None else ids.floor(require_aware(since, "since")),
+        until=None if until is None else ids.floor(require_aware(until, "until")),
+        before=before,
+        limit=check_limit(limit),
+    )
+    return [AuditEvent(*row) for row in tx.rows(statement, used)]
+
+
+def recent(tx: Tx, *, limit: int = 50) -> list[AuditEvent]:
+    """Return the newest events."""
+    return search(tx, limit=limit)
+
+
+def failures(tx: Tx, *, hours: float = 24, limit: int = 100) -> list[AuditEvent]:
+    """Return what failed or was denied in the last hours, newest first."""
+    if hours <= 0:
+        message = "The period must be positive."
+        raise InvalidInput(message, field="hours")
+    since = ids.floor(tx.now - timedelta(hours=hours))
+    statement, used = _SEARCH.given(failed=True, since=since, limit=check_limit(limit))
+    return [AuditEvent(*row) for row in tx.rows(statement, used)]

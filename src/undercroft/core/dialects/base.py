@@ -1,0 +1,91 @@
+"""What differs between databases: a verb where a statement differs, a flag where behaviour does."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import Dialect as SADialect, Table
+from sqlalchemy.sql.elements import CompilerElement
+
+from undercroft.core.statement import Prepared, prepare
+from undercroft.errors import UndercroftError
+
+if TYPE_CHECKING:
+    from undercroft.core.tx import Port, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class TableStats:
+    """One table: its rows (PostgreSQL's estimate, SQLite's exact count), and its bytes with indexes where known."""
+
+    name: str
+    rows: int
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a database tells of itself."""
+
+    server_version: str
+    revision: str | None
+    bytes: int
+    tables: list[TableStats]
+
+
+class BulkInsert(abc.ABC):
+    """One table and set of columns, ready to take many rows."""
+
+    @abc.abstractmethod
+    def run(self, port: "Port", rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert the rows and return how many were really added."""
+
+
+class Dialect(abc.ABC):
+    """One store's view of its database: compiled statements, verbs, flags, and the meaning of the driver's errors."""
+
+    schema_map: ClassVar[Mapping[str | None, str | None] | None] = None
+    name: ClassVar[str]
+
+    def __init__(self, sa: SADialect) -> None:
+        self.sa = sa
+        # The statement is kept beside what it compiled to: an id() must not be reused while its entry lives.
+        self._prepared: dict[tuple[int, bool], tuple[CompilerElement, Prepared]] = {}
+        self._bulk: dict[tuple[str, tuple[str, ...], bool], BulkInsert] = {}
+
+    def prepared(self, statement: CompilerElement, *, entering: bool = False) -> Prepared:
+        """Compile a statement, once; with ``entering`` the text itself enters the tenant before it touches a row."""
+        key = (id(statement), entering)
+        known = self._prepared.get(key)
+        if known is None:
+            known = self._prepared[key] = (statement, self._prepare(statement, entering=entering))
+        return known[1]
+
+    def _prepare(self, statement: CompilerElement, *, entering: bool) -> Prepared:
+        del entering  # only a database with walls is entered
+        return prepare(statement, self.sa, schema_map=self.schema_map)
+
+    def bulk_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> BulkInsert:
+        """Prepare the insertion of many rows with the same columns, once."""
+        key = (table.name, columns, ignore)
+        known = self._bulk.get(key)
+        if known is None:
+            known = self._bulk[key] = self._bulk_insert(table, columns, ignore=ignore)
+        return known
+
+    @abc.abstractmethod
+    def _bulk_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> BulkInsert: ...
+
+    @abc.abstractmethod
+    def describe(self, tx: "Tx") -> Description:
+        """Ask the database for its version, revision and sizes."""
+
+    @abc.abstractmethod
+    def purge_tenant(self, tx: "Tx", tenant_id: UUID) -> int:
+        """Remove a deleted tenant and every row of it; returns how many there were."""
+
+    @abc.abstractmethod
+    def translate(self, error: BaseException) -> UndercroftError | None:
+        """Tell what a driver's error means, or None where it is not the driver's."""

@@ -1,0 +1,147 @@
+"""The four kinds of declaration: one plain function, called blocking on a Store and awaited on an AsyncStore.
+
+``operation`` is a function of a transaction, ``procedure`` a function outside one that may run several, ``resource`` a
+generator around a ``with`` block, ``stream`` an iterator that fetches a page at a time. Each is a descriptor on a
+slice; the colour of the slice decides what the type checker sees.
+"""
+
+import functools
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+)
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
+
+from undercroft.core.runtime.base import Awaiting, Blocking, Ports
+from undercroft.core.scope import Scope
+from undercroft.core.tx import Tx
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=Blocking | Awaiting)
+
+Access = Literal["write", "append", "read", "point"]
+Lane = Literal["hot", "open"]
+
+
+class Slice(Generic[C]):
+    """A noun of the facade: the operations of one domain, bound to a runner and a scope."""
+
+    def __init__(self, runner: C, scope: Scope) -> None:
+        self._runner: C = runner
+        self._scope = scope
+
+    def __repr__(self) -> str:
+        return f"<undercroft {type(self).__name__.lower()} of {self._scope.tenant_name or 'the database'}>"
+
+
+class _Declaration:
+    """What the kinds share: the function, its documentation, and one binding per slice object."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+        self.name = f"{fn.__module__.removeprefix('undercroft.').removesuffix('.ops')}.{fn.__name__}"
+        functools.update_wrapper(self, fn)  # type: ignore[arg-type]  # the descriptor carries the function's documentation
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
+    def _bind(self, obj: Slice[Any], method: str) -> Any:
+        """Keep the bound call in the slice's own dictionary, where the next look-up finds it without this."""
+        bound = functools.partial(getattr(obj._runner, method), obj._scope, self)  # noqa: SLF001 - a slice is ours
+        functools.update_wrapper(bound, self.fn)
+        obj.__dict__[self.attribute] = bound
+        return bound
+
+
+class operation(_Declaration, Generic[P, R]):  # noqa: N801 - reads as a decorator, like property
+    """A function of one transaction.
+
+    ``access`` tells the runner what it may save: ``read`` only selects, ``point`` is a read so short that it may run on
+    the event loop, ``append`` is exactly one insert or upsert, ``write`` is everything else. ``lane`` is ``open`` where
+    the function runs a caller's SQL, which may leave behind what must never meet our own operations.
+    """
+
+    def __init__(self, fn: Callable[Concatenate[Tx, P], R], *, access: Access = "write", lane: Lane = "hot") -> None:
+        super().__init__(fn)
+        self.access: Access = access
+        self.lane: Lane = lane
+
+    @overload
+    def __get__(self, obj: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, obj: Slice[Blocking], owner: type | None = None) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, obj: Slice[Awaiting], owner: type | None = None) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else self._bind(obj, "run")
+
+
+class procedure(_Declaration, Generic[P, R]):  # noqa: N801
+    """A function outside any transaction, given ports: it may run operations and call slow things between them."""
+
+    def __init__(self, fn: Callable[Concatenate[Ports, P], R]) -> None:
+        super().__init__(fn)
+
+    @overload
+    def __get__(self, obj: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, obj: Slice[Blocking], owner: type | None = None) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, obj: Slice[Awaiting], owner: type | None = None) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else self._bind(obj, "proceed")
+
+
+class resource(_Declaration, Generic[P, R]):  # noqa: N801
+    """A generator function with one ``yield``, entered by ``with`` or ``async with``; its halves are procedures."""
+
+    def __init__(self, fn: Callable[Concatenate[Ports, P], Iterator[R]]) -> None:
+        super().__init__(fn)
+
+    @overload
+    def __get__(self, obj: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(
+        self, obj: Slice[Blocking], owner: type | None = None
+    ) -> Callable[P, AbstractContextManager[R, None]]: ...
+    @overload
+    def __get__(
+        self, obj: Slice[Awaiting], owner: type | None = None
+    ) -> Callable[P, AbstractAsyncContextManager[R, None]]: ...
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else self._bind(obj, "hold")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some items and the key to ask for those that follow, None at the end."""
+
+    items: list[R]
+    after: Any = None
+
+
+class stream(_Declaration, Generic[P, R]):  # noqa: N801
+    """A function of a transaction and a key that returns the page after it; iterating runs it once a page.
+
+    Pages by key and not a server-side cursor: nothing is held open between pages, through a pooler neither.
+    """
+
+    access: Access = "read"
+    lane: Lane = "hot"
+
+    def __init__(self, fn: Callable[Concatenate[Tx, Any, P], Page[R]]) -> None:
+        super().__init__(fn)
+
+    @overload
+    def __get__(self, obj: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, obj: Slice[Blocking], owner: type | None = None) -> Callable[P, Iterator[R]]: ...
+    @overload
+    def __get__(self, obj: Slice[Awaiting], owner: type | None = None) -> Callable[P, AsyncIterator[R]]: ...
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else self._bind(obj, "iterate")

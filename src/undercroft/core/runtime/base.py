@@ -1,0 +1,245 @@
+"""What a slice asks of its runner, in both colours, and the parts that do not depend on the engine."""
+
+import abc
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from undercroft.core.scope import Scope
+from undercroft.errors import WrongColour
+
+if TYPE_CHECKING:
+    from undercroft.core.operation import operation, procedure, resource, stream
+
+
+class History(Protocol):
+    """The schema's history, handed in by the store: the core runs migrations and knows none."""
+
+    @property
+    def head(self) -> str:
+        """The newest revision."""
+
+    def check(self, connection: Connection) -> None:
+        """Raise SchemaMissing, SchemaOutdated or SchemaTooNew where the schema is not the one of this library."""
+
+    def current(self, connection: Connection) -> str | None:
+        """Tell the schema's revision."""
+
+    def upgrade(self, connection: Connection, revision: str = "head") -> None:
+        """Bring the schema to a revision, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A store's database as its settings and runner know it; the address carries no password, ``pool`` counts."""
+
+    engine: str
+    address: str
+    head: str
+    pool: dict[str, int]
+
+
+class Ports(abc.ABC):
+    """What a procedure may do: run operations, each in its own transaction, and call the outside world."""
+
+    @abc.abstractmethod
+    def run(self, op: "operation[..., Any]", *args: Any, **kwargs: Any) -> Any:
+        """Run one operation of the same scope in a transaction of its own and return its result."""
+
+    @abc.abstractmethod
+    def within(self, scope: Scope) -> "Ports":
+        """Return ports of another scope."""
+
+    @property
+    @abc.abstractmethod
+    def facts(self) -> "Facts":
+        """What is known of the database without asking it."""
+
+    @abc.abstractmethod
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Call a caller's function; on an AsyncStore it may be a coroutine function."""
+
+
+class Blocking(abc.ABC):
+    """Runs declarations for a Store."""
+
+    @property
+    @abc.abstractmethod
+    def facts(self) -> "Facts":
+        """What is known of the database without asking it."""
+
+    @abc.abstractmethod
+    def run(self, scope: Scope, op: "operation[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        """Run an operation to its commit and return its result."""
+
+    @abc.abstractmethod
+    def transaction(self, scope: Scope) -> "AbstractContextManager[Blocking]":
+        """Open a transaction whose runner runs everything in it; inside another one, a savepoint."""
+
+    @abc.abstractmethod
+    def session(self, scope: Scope) -> AbstractContextManager[Session]:
+        """Open an ORM session in a transaction, committed at the end of the block."""
+
+    def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        """Run a procedure."""
+        return proc.fn(_BlockingPorts(self, scope), *args, **kwargs)
+
+    @contextmanager
+    def hold(self, scope: Scope, res: "resource[..., Any]", /, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+        """Enter a resource."""
+        with contextmanager(res.fn)(_BlockingPorts(self, scope), *args, **kwargs) as held:
+            yield held
+
+    def iterate(self, scope: Scope, pages: "stream[..., Any]", /, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Yield the items of a stream, one transaction a page."""
+        after = None
+        while True:
+            page = self.run(scope, pages, after, *args, **kwargs)  # type: ignore[arg-type]  # a page is an operation
+            yield from page.items
+            after = page.after
+            if after is None:
+                return
+
+
+class Awaiting(abc.ABC):
+    """Runs declarations for an AsyncStore."""
+
+    @property
+    @abc.abstractmethod
+    def facts(self) -> "Facts":
+        """What is known of the database without asking it."""
+
+    @abc.abstractmethod
+    async def run(self, scope: Scope, op: "operation[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        """Run an operation to its commit and return its result."""
+
+    @abc.abstractmethod
+    def transaction(self, scope: Scope) -> "AbstractAsyncContextManager[Awaiting]":
+        """Open a transaction whose runner runs everything in it; inside another one, a savepoint."""
+
+    @abc.abstractmethod
+    def session(self, scope: Scope) -> AbstractAsyncContextManager[AsyncSession]:
+        """Open an ORM session in a transaction, committed at the end of the block."""
+
+    async def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        """Run a procedure in a greenlet, whose ports wait on the event loop."""
+        return await greenlet_spawn(functools.partial(proc.fn, _AwaitingPorts(self, scope), *args, **kwargs))
+
+    def hold(
+        self, scope: Scope, res: "resource[..., Any]", /, *args: Any, **kwargs: Any
+    ) -> AbstractAsyncContextManager[Any, None]:
+        """Enter a resource; each half of its generator runs in a greenlet."""
+        return _Held(contextmanager(res.fn)(_AwaitingPorts(self, scope), *args, **kwargs))
+
+    async def iterate(
+        self, scope: Scope, pages: "stream[..., Any]", /, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        """Yield the items of a stream, one transaction a page."""
+        after = None
+        while True:
+            page = await self.run(scope, pages, after, *args, **kwargs)  # type: ignore[arg-type]  # a page is an operation
+            for item in page.items:
+                yield item
+            after = page.after
+            if after is None:
+                return
+
+
+class _Held(AbstractAsyncContextManager[Any, None]):
+    """A blocking context manager entered and left in greenlets."""
+
+    def __init__(self, manager: AbstractContextManager[Any, Any]) -> None:
+        self._manager = manager
+
+    async def __aenter__(self) -> Any:
+        return await greenlet_spawn(self._manager.__enter__)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        return await greenlet_spawn(self._manager.__exit__, kind, error, trace)
+
+
+class _BlockingPorts(Ports):
+    def __init__(self, runner: Blocking, scope: Scope) -> None:
+        self._runner = runner
+        self._scope = scope
+
+    def within(self, scope: Scope) -> Ports:
+        return _BlockingPorts(self._runner, scope)
+
+    @property
+    def facts(self) -> Facts:
+        return self._runner.facts
+
+    def run(self, op: "operation[..., Any]", *args: Any, **kwargs: Any) -> Any:
+        return self._runner.run(self._scope, op, *args, **kwargs)
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        result = fn(*args)
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise WrongColour
+        return result
+
+
+class _AwaitingPorts(Ports):
+    def __init__(self, runner: Awaiting, scope: Scope) -> None:
+        self._runner = runner
+        self._scope = scope
+
+    def within(self, scope: Scope) -> Ports:
+        return _AwaitingPorts(self._runner, scope)
+
+    @property
+    def facts(self) -> Facts:
+        return self._runner.facts
+
+    def run(self, op: "operation[..., Any]", *args: Any, **kwargs: Any) -> Any:
+        return await_only(self._runner.run(self._scope, op, *args, **kwargs))
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        result = fn(*args)
+        return await_only(result) if inspect.isawaitable(result) else result
+
+
+class BlockingEngine(Blocking):
+    """A runner that owns connections."""
+
+    @abc.abstractmethod
+    def open(self) -> None:
+        """Connect and make sure, once, that the schema is the one this library knows."""
+
+    @abc.abstractmethod
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to a revision."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close every connection."""
+
+
+class AwaitingEngine(Awaiting):
+    """A runner that owns connections."""
+
+    @abc.abstractmethod
+    async def open(self) -> None:
+        """Connect and make sure, once, that the schema is the one this library knows."""
+
+    @abc.abstractmethod
+    async def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to a revision."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,145 @@
+"""What a store knows of its PostgreSQL server, whatever its colour."""
+
+import importlib
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Dialect as SADialect, Engine, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError, TimeoutError as SAPoolTimeout
+from sqlalchemy.pool import NullPool
+
+from undercroft.core.dialects.postgresql import PostgresqlDialect
+from undercroft.core.runtime.base import Facts, History
+from undercroft.core.schema import to_json
+from undercroft.core.slowlog import SlowLog
+from undercroft.errors import ConfigurationError, MissingExtra, PoolTimeout
+from undercroft.settings import Settings
+from undercroft.settings.urls import DatabaseUrl, Driver
+
+logger = logging.getLogger("undercroft")
+
+_PRIVILEGED = text(
+    """
+    SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, n.nspowner, 'MEMBER')
+    FROM pg_roles AS r, pg_namespace AS n
+    WHERE r.rolname = current_user AND n.nspname = 'undercroft'
+    """
+)
+
+
+class Server:
+    """Addresses, sizes and rights.
+
+    ``privileged`` tells that this login passes through the walls by itself; it puts on the application's role first.
+    ``direct`` tells that a statement may be a transaction of its own: not for a privileged login, and not behind a
+    pooler, which may run the two messages of a prepared statement on two servers.
+    """
+
+    def __init__(self, settings: Settings, history: History, slow: SlowLog) -> None:
+        self._settings = settings
+        self._history = history
+        self._dialect: PostgresqlDialect | None = None
+        self.slow = slow
+        self.pooled = settings.pooler == "transaction"
+        self.privileged = False
+        self.direct = False
+        # One connection in four, and at least one, is left to callers' own transactions.
+        self.hot_size = max(1, settings.pool_size * 3 // 4)
+        self.pool_timeout = float(settings.pool_timeout)
+        self.recycle = float(settings.pool_recycle)
+
+    @property
+    def dialect(self) -> PostgresqlDialect:
+        """The dialect of the driver in use."""
+        assert self._dialect is not None  # noqa: S101 - open() of the runner attached it
+        return self._dialect
+
+    def attach(self, sa: SADialect) -> None:
+        """Take over SQLAlchemy's dialect once it has seen the server."""
+        self._dialect = PostgresqlDialect(sa)
+
+    def facts(self, pool: dict[str, int]) -> Facts:
+        """Say what is known without asking the server."""
+        return Facts("postgresql", str(self._settings.database), self._history.head, pool)
+
+    @property
+    def open_pool(self) -> dict[str, Any]:
+        """The open lane's pool, as SQLAlchemy's arguments."""
+        return {
+            "pool_size": max(1, self._settings.pool_size - self.hot_size),
+            "max_overflow": self._settings.max_overflow,
+            "pool_timeout": self.pool_timeout,
+            "pool_recycle": int(self.recycle),
+            "pool_pre_ping": self._settings.pre_ping,
+        }
+
+    def engine_arguments(self, driver: Driver, url: DatabaseUrl | None = None) -> dict[str, Any]:
+        """What an engine on a driver is made with."""
+        try:
+            importlib.import_module(driver)
+        except ImportError as error:
+            raise MissingExtra(extra="postgres") from error
+        address = self._settings.database if url is None else url
+        connect: dict[str, Any] = address.connect_args(driver)
+        arguments: dict[str, Any] = {
+            "url": address.sqlalchemy(driver),
+            "connect_args": connect,
+            "json_serializer": to_json,
+        }
+        if driver == "psycopg":
+            arguments["paramstyle"] = "format"  # by position, as the compiled path passes values
+        if self.pooled:
+            # Prepared statements do not survive a change of the server connection behind the pooler.
+            connect |= (
+                {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+                if driver == "asyncpg"
+                else {"prepare_threshold": None}
+            )
+        return arguments
+
+    def check(self) -> None:
+        """Make sure that the schema is the one this library knows, and learn what this login may do."""
+        with self._connected(self._settings.database) as connection:
+            if self._settings.auto_migrate:
+                self._history.upgrade(connection)
+            else:
+                self._history.check(connection)
+            self.privileged = bool(connection.execute(_PRIVILEGED).scalar())
+        self.direct = not self.privileged and not self.pooled
+        if not self.privileged:
+            return
+        if self._settings.refuses_superuser:
+            message = "This login passes through the walls between tenants (superuser, BYPASSRLS or owner)."
+            raise ConfigurationError(
+                message, setting="database_url", hint="use a plain login with the role undercroft_app"
+            )
+        logger.warning(
+            "this login is a superuser, has BYPASSRLS or owns the schema: our calls put on the role undercroft_app,"
+            " raw SQL on it is not contained; use a plain login in production"
+        )
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to a revision, through the migrations' own address where there is one."""
+        with self._connected(self._settings.migrate) as connection:
+            self._history.upgrade(connection, revision)
+
+    @contextmanager
+    def _connected(self, url: DatabaseUrl) -> Generator[Connection, None, None]:
+        engine: Engine = create_engine(poolclass=NullPool, **self.engine_arguments("psycopg", url))
+        with self.translated(PostgresqlDialect(engine.dialect)), engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def translated(self, dialect: PostgresqlDialect | None = None) -> Generator[None, None, None]:
+        """Raise SQLAlchemy's errors as ours."""
+        try:
+            yield
+        except SAPoolTimeout as error:
+            raise PoolTimeout from error
+        except (SQLAlchemyError, OSError) as error:
+            meaning = (dialect or self.dialect).translate(error)
+            if meaning is None:
+                raise
+            raise meaning from error

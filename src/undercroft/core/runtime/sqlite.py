@@ -1,0 +1,167 @@
+"""Running operations on a SQLite file: blocking in the caller's thread, awaiting in a thread that owns the writes."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+from typing_extensions import override
+
+from undercroft.core.operation import operation
+from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine, Facts
+from undercroft.core.runtime.sqlite_file import SqliteFile
+from undercroft.core.runtime.sqlite_writer import Writer
+from undercroft.core.runtime.transaction import AwaitingTransaction
+from undercroft.core.scope import Scope
+from undercroft.core.tx import Tx
+from undercroft.errors import LockTimeout, StoreClosed
+
+READERS = 4
+
+
+class BlockingSqlite(BlockingEngine):
+    """Runs in the caller's thread; threads of one store take turns at writing."""
+
+    def __init__(self, file: SqliteFile, *, migrate: bool) -> None:
+        self._file = file
+        self._migrate = migrate
+        self._writing = threading.Lock()
+
+    @override
+    def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if not self._file.is_open:
+            self.open()
+        work = functools.partial(_apply, op, args, kwargs)
+        if op.access in {"read", "point"}:
+            return self._file.read(scope, work)
+        with self._writing:
+            return self._file.write(scope, work)
+
+    @override
+    @contextmanager
+    def transaction(self, scope: Scope) -> Generator["Blocking", None, None]:
+        if not self._file.is_open:
+            self.open()
+        with self._writing:
+            transaction = self._file.begin_transaction(scope)
+            try:
+                yield transaction
+                self._file.commit_transaction(transaction)
+            finally:
+                transaction.end()
+                transaction.hide()
+                self._file.abandon_transaction()
+
+    @property
+    @override
+    def facts(self) -> Facts:
+        return self._file.facts
+
+    @override
+    def open(self) -> None:
+        self._file.open(migrate=self._migrate)
+
+    @override
+    def migrate(self, revision: str = "head") -> None:
+        self._file.migrate(revision)
+
+    @override
+    def close(self) -> None:
+        with self._writing:
+            self._file.close()
+
+    @override
+    @contextmanager
+    def session(self, scope: Scope) -> Generator[Session, None, None]:
+        with self.transaction(scope) as transaction, transaction.session(scope) as session:
+            yield session
+
+
+def _apply(op: operation[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tx: Tx) -> Any:
+    return op.fn(tx, *args, **kwargs)
+
+
+class AwaitingSqlite(AwaitingEngine):
+    """Writes in one thread that shares commits, reads in a few; a point read runs on the loop if nothing blocks it."""
+
+    def __init__(self, file: SqliteFile, *, migrate: bool) -> None:
+        self._file = file
+        self._migrate = migrate
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="undercroft-reader")
+        self._writer: Writer | None = None
+
+    @override
+    async def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if not self._file.is_open:
+            await self.open()
+        work = functools.partial(_apply, op, args, kwargs)
+        if op.access == "point":
+            try:
+                return self._file.read_at_once(scope, work)
+            except LockTimeout:  # a checkpoint or recovery is under way: wait for it in a thread
+                pass
+        if op.access in {"read", "point"}:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._readers, self._file.read, scope, work)
+        return await asyncio.wrap_future(self._thread().submit(scope, work))
+
+    def _thread(self) -> Writer:
+        if self._file.closed:
+            raise StoreClosed
+        if self._writer is None:
+            self._writer = Writer(self._file)
+        return self._writer
+
+    @override
+    @asynccontextmanager
+    async def transaction(self, scope: Scope) -> AsyncGenerator[Awaiting, None]:
+        if not self._file.is_open:
+            await self.open()
+        # The lease ends with a rollback of what is still open: a cancelled task leaves nothing behind, whenever it was.
+        lease = self._thread().lease(self._file.abandon_transaction)
+
+        async def call(fn: Callable[[], Any]) -> Any:
+            return await asyncio.wrap_future(lease.call(fn))
+
+        try:
+            inner = await call(functools.partial(self._file.begin_transaction, scope))
+            try:
+                yield AwaitingTransaction(inner, call)
+                await call(functools.partial(self._file.commit_transaction, inner))
+            finally:
+                inner.end()
+                await asyncio.shield(call(inner.hide))
+        finally:
+            lease.end()
+
+    @override
+    @asynccontextmanager
+    async def session(self, scope: Scope) -> AsyncGenerator[AsyncSession, None]:
+        async with self.transaction(scope) as transaction, transaction.session(scope) as session:
+            yield session
+
+    @property
+    @override
+    def facts(self) -> Facts:
+        return self._file.facts
+
+    @override
+    async def open(self) -> None:
+        await asyncio.to_thread(self._file.open, migrate=self._migrate)
+
+    @override
+    async def migrate(self, revision: str = "head") -> None:
+        await asyncio.to_thread(self._file.migrate, revision)
+
+    @override
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.to_thread(writer.close)
+        self._readers.shutdown(wait=False)
+        self._file.close()

@@ -1,0 +1,232 @@
+"""A store's connections to its SQLite file.
+
+Readers have connections of their own and never wait for the writer (write-ahead log). In a process one transaction
+writes at a time; between processes SQLite's own lock decides, waited for with its busy timeout and our retries.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from undercroft.core.dialects.sqlite import SqliteDialect, SqlitePort, connect
+from undercroft.core.retry import Attempts, Budget
+from undercroft.core.runtime.base import Facts, History
+from undercroft.core.runtime.transaction import BlockingTransaction
+from undercroft.core.scope import Scope
+from undercroft.core.slowlog import SlowLog
+from undercroft.core.tx import Tx
+from undercroft.errors import SchemaMissing, SchemaOutdated, StoreClosed, UndercroftError
+
+Work = Callable[[Tx], Any]
+
+
+class SqliteFile:
+    """The connections of one store to its file, and what a transaction on them is."""
+
+    def __init__(self, path: Path, history: History, slow: SlowLog) -> None:
+        self.path = path
+        self._history = history
+        self.slow = slow
+        self.dialect = SqliteDialect()
+        self.budget = Budget()
+        self._closed = False
+        self._readers: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._writer_shown: Engine | None = None
+        self._prompt: sqlite3.Connection | None = None
+        self._opening = threading.Lock()
+        self._open = False
+
+    def tx(self, connection: sqlite3.Connection, scope: Scope) -> Tx:
+        """Begin an operation's view on a connection: the tenant is checked before anything else."""
+        port = SqlitePort(connection, self.slow)
+        if scope.tenant_id is not None:
+            self.dialect.enter(port, scope.tenant_id, scope.tenant_name)
+        return Tx(port, self.dialect, scope.tenant_id, scope.tenant_name)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._closed
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection, None, None]:
+        """Lend a connection that cannot write."""
+        if self.closed:
+            raise StoreClosed
+        try:
+            connection = self._readers.pop()  # atomic, as is append: no lock
+        except IndexError:
+            connection = connect(self.path, read_only=True)
+        try:
+            yield connection
+        finally:
+            self._take_back(connection)
+
+    def _take_back(self, connection: sqlite3.Connection) -> None:
+        if self.closed:
+            connection.close()
+        else:
+            self._readers.append(connection)
+
+    def read(self, scope: Scope, work: Work) -> Any:
+        """Run work that only selects; every statement sees the last commit, one transaction sees one snapshot."""
+        with self.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                return work(self.tx(connection, scope))
+            finally:
+                connection.execute("ROLLBACK")
+
+    def writer(self) -> sqlite3.Connection:
+        """The one connection that writes; whoever asks must hold the right to."""
+        if self.closed:
+            raise StoreClosed
+        if self._writer is None:
+            self._writer = connect(self.path)
+            self._writer_shown = _shown(self._writer)
+        return self._writer
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """Take the file's write lock, waiting for other processes."""
+        attempts = Attempts(self.budget)
+        self.budget.earn()
+        while True:
+            try:
+                SqlitePort(connection, self.slow).execute("BEGIN IMMEDIATE", ())
+            except UndercroftError as error:
+                wait = attempts.delay(error)
+                if wait is None:
+                    raise
+                time.sleep(wait)
+            else:
+                return
+
+    def commit(self, connection: sqlite3.Connection) -> None:
+        """Make the transaction durable, or roll it back and raise."""
+        try:
+            SqlitePort(connection, self.slow).execute("COMMIT", ())
+        except BaseException:
+            self.rollback(connection)
+            raise
+
+    def rollback(self, connection: sqlite3.Connection) -> None:
+        """Undo the transaction where SQLite has not done so by itself (it does on a full disk, for one)."""
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+    def write(self, scope: Scope, work: Work) -> Any:
+        """Run work in a transaction of its own on the writer connection."""
+        connection = self.writer()
+        self.begin(connection)
+        try:
+            result = work(self.tx(connection, scope))
+        except BaseException:
+            self.rollback(connection)
+            raise
+        self.commit(connection)
+        return result
+
+    def read_at_once(self, scope: Scope, work: Work) -> Any:
+        """Run a short read without ever waiting; raises LockTimeout where it would have to."""
+        if self.closed:
+            raise StoreClosed
+        if self._prompt is None:
+            self._prompt = connect(self.path, timeout=0, read_only=True)
+        return work(self.tx(self._prompt, scope))
+
+    def begin_transaction(self, scope: Scope) -> BlockingTransaction:
+        """Open a caller's transaction on the writer connection."""
+        connection = self.writer()
+        self.begin(connection)
+        try:
+            return BlockingTransaction(self.tx(connection, scope), self.facts, self._show_writer)
+        except BaseException:
+            self.rollback(connection)
+            raise
+
+    def _show_writer(self) -> Connection:
+        assert self._writer_shown is not None  # noqa: S101 - made with the writer
+        return self._writer_shown.connect()
+
+    def commit_transaction(self, transaction: BlockingTransaction) -> None:
+        """Make a caller's transaction durable."""
+        transaction.end()
+        self.commit(self.writer())
+
+    def abandon_transaction(self) -> None:
+        """Undo whatever a caller's transaction left open."""
+        if self._writer is not None:
+            self.rollback(self._writer)
+
+    @contextmanager
+    def sqlalchemy(self) -> Generator[Connection, None, None]:
+        """Lend a new connection as SQLAlchemy's."""
+        raw = connect(self.path)
+        try:
+            with _shown(raw).connect() as connection:
+                yield connection
+        finally:
+            raw.close()
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the file's schema to a revision; several processes may do so at once."""
+        with self.sqlalchemy() as connection:
+            self._history.upgrade(connection, revision)
+
+    def open(self, *, migrate: bool) -> None:
+        """Make sure, once, that the schema is the one this library knows."""
+        with self._opening:
+            if self._open:
+                return
+            with self.sqlalchemy() as connection:
+                try:
+                    self._history.check(connection)
+                except (SchemaMissing, SchemaOutdated):
+                    if not migrate:
+                        raise
+                    self._history.upgrade(connection, "head")
+            self._open = True
+
+    @property
+    def facts(self) -> Facts:
+        """What is known without asking the file."""
+        return Facts("sqlite", f"sqlite:///{self.path}", self._history.head, {})
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the schema was found to be right."""
+        return self._open
+
+    def close(self) -> None:
+        """Close every connection that is not lent."""
+        self._closed = True
+        while self._readers:
+            self._readers.pop().close()
+        for connection in (self._writer, self._prompt):
+            if connection is not None:
+                connection.close()
+        self._writer = self._prompt = None
+
+
+def _shown(raw: sqlite3.Connection) -> Engine:
+    """Make an engine that has this one connection; transactions on it stay ours.
+
+    It connects at once: at its first connect an engine looks at the database and then rolls back, whatever was begun.
+    """
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: raw,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,
+        execution_options={"schema_translate_map": dict(SqliteDialect.schema_map)},
+    )
+    engine.connect().close()
+    return engine

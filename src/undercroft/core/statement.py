@@ -1,0 +1,81 @@
+"""A Core statement compiled once for one driver, with the processors of its values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BindParameter, Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import CompilerElement
+
+type_processor = Callable[[Any], Any]
+
+
+class Prepared:
+    """SQL text for the driver, the order of its parameters, and how values travel both ways."""
+
+    __slots__ = ("_results", "_slots", "sql")
+
+    def __init__(
+        self,
+        sql: str,
+        slots: Sequence[tuple[str | None, type_processor | None, Any]],
+        results: Sequence[type_processor | None],
+    ) -> None:
+        self.sql = sql
+        self._slots = tuple(slots)
+        self._results = tuple(results) if any(results) else None
+
+    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
+        """Order and convert the given parameters for the driver; KeyError for one that is missing."""
+        return [
+            fixed if name is None else (given[name] if process is None else process(given[name]))
+            for name, process, fixed in self._slots
+        ]
+
+    def decode(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Turn the driver's rows into tuples of Python values."""
+        processors = self._results
+        if processors is None:
+            return [tuple(row) for row in rows]
+        return [
+            tuple(value if process is None else process(value) for value, process in zip(row, processors, strict=True))
+            for row in rows
+        ]
+
+
+def prepare(
+    statement: CompilerElement,
+    dialect: Dialect,
+    *,
+    schema_map: Mapping[str | None, str | None] | None,
+    wrap: Callable[[str], tuple[str, int]] | None = None,
+    wrapped_parameter: str = "entered_tenant",
+) -> Prepared:
+    """Compile a statement for a dialect; ``wrap`` may rewrite the text and tell where it put its own parameter.
+
+    Expanding parameters (``IN`` over a Python list) and Python-side column defaults are refused: both would need work
+    at every execution. ``any_of`` replaces the first, explicit values the second.
+    """
+    options: dict[str, Any] = {}
+    if schema_map is not None:
+        options = {"schema_translate_map": schema_map, "render_schema_translate": True}
+    compiled = statement.compile(dialect=dialect, **options)
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - narrows the type of what compile() returns for a statement
+    if compiled.post_compile_params or compiled.insert_prefetch or compiled.update_prefetch:
+        message = f"not a fixed statement (list parameter or column default): {compiled.string}"
+        raise TypeError(message)
+    slots = [_slot(name, compiled.binds[name], dialect) for name in compiled.positiontup or ()]
+    sql = compiled.string
+    if wrap is not None:
+        sql, position = wrap(sql)
+        slots.insert(position, (wrapped_parameter, None, None))
+    columns = getattr(statement, "exported_columns", ())
+    results = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+    return Prepared(sql, slots, results)
+
+
+def _slot(name: str, bind: BindParameter[Any], dialect: Dialect) -> tuple[str | None, type_processor | None, Any]:
+    process = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    if bind.required:
+        return name, process, None
+    return None, None, bind.value if process is None else process(bind.value)

@@ -1,0 +1,134 @@
+"""The transaction an operation is given."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from sqlalchemy import Table
+from sqlalchemy.sql.elements import CompilerElement
+
+from undercroft.core import ids
+from undercroft.core.clock import utc_now
+from undercroft.core.dialects.base import Dialect
+from undercroft.errors import TenantNotSet
+
+Params = Mapping[str, Any]
+NOTHING: Params = {}
+
+
+class Port(Protocol):
+    """A driver's connection as an operation meets it: blocking words, whatever the driver's colour."""
+
+    def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Run one statement and return its rows."""
+
+    def execute(self, sql: str, arguments: Sequence[Any]) -> int:
+        """Run one statement and return the number of rows it touched."""
+
+    def execute_many(self, sql: str, arguments: Sequence[Sequence[Any]]) -> int:
+        """Run one statement for many rows and return the number of rows touched, -1 where the driver does not tell."""
+
+
+class Tx:
+    """One transaction of one tenant, or of the whole fleet where ``tenant_id`` is unset.
+
+    Statements are SQLAlchemy Core objects kept by the caller (module constants): they are compiled once per store and
+    run on the driver's connection. ``now`` is the moment the transaction began, aware, UTC.
+    """
+
+    __slots__ = ("_entering", "_port", "_tenant_id", "dialect", "now", "tenant_name")
+
+    def __init__(
+        self,
+        port: Port,
+        dialect: Dialect,
+        tenant_id: UUID | None,
+        tenant_name: str | None = None,
+        *,
+        entering: bool = False,
+    ) -> None:
+        self._port = port
+        self._tenant_id = tenant_id
+        self._entering = entering
+        self.dialect = dialect
+        self.tenant_name = tenant_name
+        self.now: datetime = utc_now()
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant whose data this transaction sees; raises TenantNotSet in a fleet-wide one."""
+        if self._tenant_id is None:
+            raise TenantNotSet
+        return self._tenant_id
+
+    @property
+    def platform(self) -> str:
+        """The platform of the tenant, such as ``slack``."""
+        return self._named_as()[0]
+
+    def named(self, kind: str, *native: str) -> UUID:
+        """Compute the id of something that the tenant's platform names."""
+        return ids.named(kind, *self._named_as(), *native)
+
+    def _named_as(self) -> tuple[str, str]:
+        if self.tenant_name is None:
+            raise TenantNotSet
+        platform, _, tenant = self.tenant_name.partition(":")
+        return platform, tenant
+
+    def rows(self, statement: CompilerElement, params: Params = NOTHING) -> list[tuple[Any, ...]]:
+        """Run a statement and return all its rows."""
+        prepared = self.dialect.prepared(statement, entering=self._entering)
+        return prepared.decode(self._port.fetch(prepared.sql, prepared.arguments(self._bound(params))))
+
+    def row(self, statement: CompilerElement, params: Params = NOTHING) -> tuple[Any, ...] | None:
+        """Run a statement and return its first row, or None."""
+        found = self.rows(statement, params)
+        return found[0] if found else None
+
+    def value(self, statement: CompilerElement, params: Params = NOTHING) -> Any:
+        """Run a statement and return the first column of its first row, or None."""
+        found = self.rows(statement, params)
+        return found[0][0] if found else None
+
+    def run(self, statement: CompilerElement, params: Params = NOTHING) -> int:
+        """Run a statement without rows and return how many rows it touched."""
+        prepared = self.dialect.prepared(statement, entering=self._entering)
+        return self._port.execute(prepared.sql, prepared.arguments(self._bound(params)))
+
+    def run_many(self, statement: CompilerElement, many: Sequence[Params]) -> None:
+        """Run a statement once for each set of parameters."""
+        if many:
+            prepared = self.dialect.prepared(statement)
+            self._port.execute_many(prepared.sql, [prepared.arguments(self._bound(params)) for params in many])
+
+    def insert_many(
+        self, table: Table, rows: Sequence[Params], *, conflict: Literal["ignore", "error"] = "ignore"
+    ) -> int:
+        """Insert rows that all name the same columns and return how many were really added.
+
+        With ``conflict="ignore"`` a row whose primary key is already there is left as it stands.
+        """
+        if not rows:
+            return 0
+        bulk = self.dialect.bulk_insert(table, tuple(rows[0]), ignore=conflict == "ignore")
+        return bulk.run(self._port, rows)
+
+    def sql(self, text: str, arguments: Sequence[Any] = ()) -> Sequence[Any]:
+        """Run the dialect's own SQL text (never a caller's) and return the driver's rows."""
+        return self._port.fetch(text, arguments)
+
+    @property
+    def port(self) -> Port:
+        """The driver's connection, for the driver-level door."""
+        return self._port
+
+    def command(self, text: str) -> None:
+        """Run one command of ours without parameters or rows."""
+        self._port.execute(text, ())
+
+    def _bound(self, params: Params) -> Params:
+        if self._tenant_id is None:
+            return params
+        return {"tenant_id": self._tenant_id, "entered_tenant": self._tenant_id, **params}

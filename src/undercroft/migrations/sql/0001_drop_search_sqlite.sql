@@ -1,0 +1,3 @@
+DROP TABLE messages_fts;
+
+DROP TABLE message_search;

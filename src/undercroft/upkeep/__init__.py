@@ -1,0 +1,1 @@
+"""Upkeep: health, statistics and, later, everything that runs on a schedule."""

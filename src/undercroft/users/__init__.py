@@ -1,0 +1,18 @@
+"""The users of a tenant, their roles and preferences."""
+
+from undercroft.core.operation import C, Slice, operation, procedure
+from undercroft.users import ops
+from undercroft.users.records import User
+from undercroft.users.rules import Role
+
+__all__ = ["Role", "User", "Users"]
+
+
+class Users(Slice[C]):
+    """Who is in a tenant."""
+
+    ensure = operation(ops.ensure)
+    get = operation(ops.get, access="point")
+    list = operation(ops.list_, access="read")
+    set_role = operation(ops.set_role)
+    require = procedure(ops.require)
