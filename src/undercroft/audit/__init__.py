@@ -2,7 +2,7 @@
 
 from undercroft.audit import ops
 from undercroft.audit.records import AuditEvent
-from undercroft.core.operation import C, Slice, operation
+from undercroft.core.operation import C, Slice, gathered, operation
 
 __all__ = ["Audit", "AuditEvent"]
 
@@ -10,7 +10,7 @@ __all__ = ["Audit", "AuditEvent"]
 class Audit(Slice[C]):
     """A tenant's audit trail."""
 
-    log = operation(ops.log, access="append")
+    log = gathered(ops.new_event, ops.append)
     recent = operation(ops.recent, access="read")
     failures = operation(ops.failures, access="read")
     search = operation(ops.search, access="read")

@@ -1,14 +1,15 @@
 """Operations on the audit trail: it is written and read, never changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
+from typing_extensions import Unpack
 
 from undercroft.audit.models import AuditEvent as Row
-from undercroft.audit.records import AuditEvent, Status
+from undercroft.audit.records import AuditEvent, EventFields, NewEvent, Status
 from undercroft.audit.rules import event_bytes, event_hash
 from undercroft.core import ids
 from undercroft.core.clock import require_aware, utc_now
@@ -35,11 +36,7 @@ _COLUMNS = (
     Row.event_hash,
 )
 _FIELDS = tuple(column.key for column in _COLUMNS)
-_APPEND = insert(Row).values(
-    tenant_id=bindparam("tenant_id"),
-    canonical=bindparam("canonical"),
-    **{name: bindparam(name) for name in _FIELDS},
-)
+_TABLE = Row.metadata.tables["undercroft.audit_events"]
 _SEARCH = Filtered(
     select(*_COLUMNS).where(Row.tenant_id == bindparam("tenant_id")).order_by(Row.id.desc()).limit(bindparam("limit")),
     actor=Row.actor == bindparam("actor"),
@@ -55,8 +52,7 @@ _SEARCH = Filtered(
 )
 
 
-def log(
-    tx: Tx,
+def new_event(
     event_type: str,
     *,
     category: str = "",
@@ -69,7 +65,7 @@ def log(
     ip: str | None = None,
     user_agent: str | None = None,
     data: Mapping[str, Any] | None = None,
-) -> AuditEvent:
+) -> NewEvent:
     """Write down what somebody did; inside a transaction it is stored with the work or not at all.
 
     ``event_type`` is a dotted name such as ``config.set``; ``category`` and ``action`` default to its two halves.
@@ -85,25 +81,46 @@ def log(
         message = f"An audit event's status is one of {', '.join(STATUSES)}."
         raise InvalidInput(message, field="status")
     head, _, tail = event_type.partition(".")
-    moment = utc_now()
-    id_ = ids.new()
-    fields: dict[str, Any] = {
-        "event_type": event_type,
-        "category": category or head,
-        "action": action or tail or head,
-        "status": status,
-        "description": description,
-        "actor": by,
-        "resource_type": resource_type,
-        "resource_id": resource_id,
-        "ip": ip,
-        "user_agent": user_agent,
-        "data": dict(data or {}),
-    }
-    written = event_bytes(tx.tenant_id, id_, moment, fields)
-    event = AuditEvent(id=id_, occurred_at=moment, event_hash=event_hash(written), **fields)
-    tx.run(_APPEND, {"canonical": written, **{name: getattr(event, name) for name in _FIELDS}})
-    return event
+    return NewEvent(
+        id=ids.new(),
+        occurred_at=utc_now(),
+        event_type=event_type,
+        category=category or head,
+        action=action or tail or head,
+        status=status,
+        description=description,
+        actor=by,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        ip=ip,
+        user_agent=user_agent,
+        data=dict(data or {}),
+    )
+
+
+def append(tx: Tx, events: Sequence[NewEvent]) -> list[AuditEvent]:
+    """Store events with their final bytes."""
+    stored, rows = [], []
+    for event in events:
+        fields = {name: getattr(event, name) for name in NewEvent.__slots__}
+        told = {name: value for name, value in fields.items() if name not in {"id", "occurred_at"}}
+        written = event_bytes(tx.tenant_id, event.id, event.occurred_at, told)
+        kept = AuditEvent(**fields, event_hash=event_hash(written))
+        stored.append(kept)
+        rows.append(
+            {
+                "tenant_id": tx.tenant_id,
+                "canonical": written,
+                **{name: getattr(kept, name) for name in _FIELDS},
+            }
+        )
+    tx.insert_many(_TABLE, rows, conflict="error")
+    return stored
+
+
+def log(tx: Tx, event_type: str, **fields: Unpack[EventFields]) -> AuditEvent:
+    """Write down what somebody did, in the transaction of the work; see `new_event`."""
+    return append(tx, [new_event(event_type, **fields)])[0]
 
 
 def search(
@@ -133,7 +150,7 @@ def search(
         before=before,
         limit=check_limit(limit),
     )
-    return [AuditEvent(*row) for row in tx.rows(statement, used)]
+    return [AuditEvent(**dict(zip(_FIELDS, row, strict=True))) for row in tx.rows(statement, used)]
 
 
 def recent(tx: Tx, *, limit: int = 50) -> list[AuditEvent]:
@@ -148,4 +165,4 @@ def failures(tx: Tx, *, hours: float = 24, limit: int = 100) -> list[AuditEvent]
         raise InvalidInput(message, field="hours")
     since = ids.floor(tx.now - timedelta(hours=hours))
     statement, used = _SEARCH.given(failed=True, since=since, limit=check_limit(limit))
-    return [AuditEvent(*row) for row in tx.rows(statement, used)]
+    return [AuditEvent(**dict(zip(_FIELDS, row, strict=True))) for row in tx.rows(statement, used)]

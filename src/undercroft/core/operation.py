@@ -1,17 +1,12 @@
-"""The four kinds of declaration: one plain function, called blocking on a Store and awaited on an AsyncStore.
+"""The kinds of declaration: one plain function, called blocking on a Store and awaited on an AsyncStore.
 
 ``operation`` is a function of a transaction, ``procedure`` a function outside one that may run several, ``resource`` a
-generator around a ``with`` block, ``stream`` an iterator that fetches a page at a time. Each is a descriptor on a
-slice; the colour of the slice decides what the type checker sees.
+generator around a ``with`` block, ``stream`` an iterator that fetches a page at a time; ``gathered`` is an operation
+whose concurrent calls share a statement. Each is a descriptor on a slice, whose colour decides what type checkers see.
 """
 
 import functools
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterator,
-)
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
@@ -22,6 +17,7 @@ from undercroft.core.tx import Tx
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Item = TypeVar("Item")
 C = TypeVar("C", bound=Blocking | Awaiting)
 
 Access = Literal["write", "append", "read", "point"]
@@ -79,6 +75,28 @@ class operation(_Declaration, Generic[P, R]):  # noqa: N801 - reads as a decorat
     def __get__(self, obj: Slice[Awaiting], owner: type | None = None) -> Callable[P, Coroutine[Any, Any, R]]: ...
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         return self if obj is None else self._bind(obj, "run")
+
+
+class gathered(_Declaration, Generic[P, R]):  # noqa: N801
+    """An append whose concurrent calls of one tenant share a statement and a commit; each waits for its own row.
+
+    ``build`` turns a call's arguments into an item, and refuses wrong ones before they can meet anybody else's;
+    ``append_many`` stores items and returns an outcome for each. On a Store, and inside a transaction, it runs at once.
+    """
+
+    def __init__(self, build: Callable[P, Item], append_many: Callable[[Tx, Sequence[Item]], list[R]]) -> None:
+        super().__init__(build)
+        self.single = operation(append_many, access="append")
+        self.many = operation(append_many)
+
+    @overload
+    def __get__(self, obj: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, obj: Slice[Blocking], owner: type | None = None) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, obj: Slice[Awaiting], owner: type | None = None) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else self._bind(obj, "gather")
 
 
 class procedure(_Declaration, Generic[P, R]):  # noqa: N801

@@ -112,6 +112,9 @@ class Tx:
         """
         if not rows:
             return 0
+        if len(rows) == 1:
+            statement = self.dialect.single_insert(table, tuple(rows[0]), ignore=conflict == "ignore")
+            return self.run(statement, rows[0])
         bulk = self.dialect.bulk_insert(table, tuple(rows[0]), ignore=conflict == "ignore")
         return bulk.run(self._port, rows)
 

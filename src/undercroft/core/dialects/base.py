@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Dialect as SADialect, Table
+from sqlalchemy import Dialect as SADialect, Table, bindparam
+from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's too
 from sqlalchemy.sql.elements import CompilerElement
 
 from undercroft.core.statement import Prepared, prepare
@@ -53,6 +54,7 @@ class Dialect(abc.ABC):
         self.sa = sa
         # The statement is kept beside what it compiled to: an id() must not be reused while its entry lives.
         self._prepared: dict[tuple[int, bool], tuple[CompilerElement, Prepared]] = {}
+        self._single: dict[tuple[str, tuple[str, ...], bool], CompilerElement] = {}
         self._bulk: dict[tuple[str, tuple[str, ...], bool], BulkInsert] = {}
 
     def prepared(self, statement: CompilerElement, *, entering: bool = False) -> Prepared:
@@ -73,6 +75,15 @@ class Dialect(abc.ABC):
         known = self._bulk.get(key)
         if known is None:
             known = self._bulk[key] = self._bulk_insert(table, columns, ignore=ignore)
+        return known
+
+    def single_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> CompilerElement:
+        """Return the INSERT of one row with these columns, always the same object."""
+        key = (table.name, columns, ignore)
+        known = self._single.get(key)
+        if known is None:
+            statement = insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns})
+            known = self._single[key] = statement.on_conflict_do_nothing() if ignore else statement
         return known
 
     @abc.abstractmethod

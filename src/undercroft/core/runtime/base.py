@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from undercroft.core.runtime.gathering import Gatherings
 from undercroft.core.scope import Scope
 from undercroft.errors import WrongColour
 
 if TYPE_CHECKING:
-    from undercroft.core.operation import operation, procedure, resource, stream
+    from undercroft.core.operation import gathered, operation, procedure, resource, stream
 
 
 class History(Protocol):
@@ -89,6 +90,10 @@ class Blocking(abc.ABC):
     def session(self, scope: Scope) -> AbstractContextManager[Session]:
         """Open an ORM session in a transaction, committed at the end of the block."""
 
+    def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        """Append one item."""
+        return self.run(scope, append.single, [append.fn(*args, **kwargs)])[0]
+
     def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Run a procedure."""
         return proc.fn(_BlockingPorts(self, scope), *args, **kwargs)
@@ -113,6 +118,9 @@ class Blocking(abc.ABC):
 class Awaiting(abc.ABC):
     """Runs declarations for an AsyncStore."""
 
+    def __init__(self) -> None:
+        self._gatherings = Gatherings()
+
     @property
     @abc.abstractmethod
     def facts(self) -> "Facts":
@@ -129,6 +137,10 @@ class Awaiting(abc.ABC):
     @abc.abstractmethod
     def session(self, scope: Scope) -> AbstractAsyncContextManager[AsyncSession]:
         """Open an ORM session in a transaction, committed at the end of the block."""
+
+    async def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        """Append one item, together with those that come while the statement before is under way."""
+        return await self._gatherings.add(scope, append, append.fn(*args, **kwargs), self.run)
 
     async def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Run a procedure in a greenlet, whose ports wait on the event loop."""

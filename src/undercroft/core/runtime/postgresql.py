@@ -191,6 +191,7 @@ class AwaitingPostgresql(AwaitingEngine):
     """Runs on asyncpg, each operation in a greenlet."""
 
     def __init__(self, server: Server) -> None:
+        super().__init__()
         self._server = server
         self._hot: AsyncEngine | None = None
         self._open: AsyncEngine | None = None

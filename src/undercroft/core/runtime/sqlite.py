@@ -90,6 +90,7 @@ class AwaitingSqlite(AwaitingEngine):
     """Writes in one thread that shares commits, reads in a few; a point read runs on the loop if nothing blocks it."""
 
     def __init__(self, file: SqliteFile, *, migrate: bool) -> None:
+        super().__init__()
         self._file = file
         self._migrate = migrate
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="undercroft-reader")

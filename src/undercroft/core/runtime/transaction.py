@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
-from undercroft.core.operation import operation
+from undercroft.core.operation import gathered, operation
 from undercroft.core.runtime.base import Awaiting, Blocking, Facts
 from undercroft.core.scope import Scope
 from undercroft.core.tx import Tx
@@ -100,9 +100,14 @@ class AwaitingTransaction(Awaiting):
     """The same for an AsyncStore; tasks that share the transaction take turns on its connection."""
 
     def __init__(self, inner: BlockingTransaction, call: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+        super().__init__()
         self.inner = inner
         self._call = call
         self._turn = asyncio.Lock()
+
+    @override
+    async def gather(self, scope: Scope, append: gathered[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return (await self.run(scope, append.single, [append.fn(*args, **kwargs)]))[0]
 
     @property
     @override

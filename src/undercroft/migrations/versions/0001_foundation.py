@@ -53,6 +53,7 @@ def upgrade() -> None:
         op.partitioned(table)
     op.script(postgresql="0001_search_postgresql", sqlite="0001_search_sqlite")
     op.script(postgresql="0001_partitions")
+    op.script(postgresql="0001_default_tenant_postgresql", sqlite="0001_default_tenant_sqlite")
 
 
 def downgrade() -> None:
