@@ -6,7 +6,7 @@ or author may be missing from an export, so messages name them without a key too
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -155,7 +155,7 @@ class Message(Base):
 
 
 # PostgreSQL's search vector, not mapped: SQLite has an FTS5 table instead, and nobody reads a vector.
-Message.__table__.append_column(sa.Column("search", TsVector, info={"engines": {"postgresql"}}))
+cast(sa.Table, Message.__table__).append_column(sa.Column("search", TsVector, info={"engines": {"postgresql"}}))
 
 
 class MessageVersion(Base):

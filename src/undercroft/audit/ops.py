@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal_column, select
 from typing_extensions import Unpack
 
 from undercroft.audit.models import AuditEvent as Row
@@ -43,7 +43,7 @@ _SEARCH = Filtered(
     event_type=Row.event_type == bindparam("event_type"),
     category=Row.category == bindparam("category"),
     status=Row.status == bindparam("status"),
-    failed=Row.status != "success",
+    failed=Row.status != literal_column("'success'"),  # as the partial index has it: a parameter would hide it
     resource_type=Row.resource_type == bindparam("resource_type"),
     resource_id=Row.resource_id == bindparam("resource_id"),
     since=Row.id >= bindparam("since"),

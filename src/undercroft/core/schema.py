@@ -1,13 +1,13 @@
 """The base of every table, ours and the users' own, and what their statements are made of."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, dataclass_transform
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
+from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass, composite, mapped_column, relationship, synonym
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
@@ -46,6 +46,7 @@ SQLITE_FUNCTIONS = {"undercroft_uuid": (1, bytes.fromhex)}
 """Functions that every SQLite connection of ours must define: name to (number of arguments, deterministic function)."""
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(mapped_column, relationship, composite, synonym))
 class Base(AsyncAttrs, MappedAsDataclass, DeclarativeBase, kw_only=True):
     """The base of ORM models: typed dataclasses whose values mean the same on every engine."""
 

@@ -31,22 +31,22 @@ def revision(
     """Write a revision into a directory of the user's and return its path, None where nothing has changed.
 
     With `autogenerate` it brings the database to his tables in `metadata`. Ours are left alone, and so is every table
-    that `metadata` does not name: a table is dropped by hand. A new table of schema undercroft gets its walls. Read it
-    before you run it with `upgrade(connection, locations=[directory])`.
+    that `metadata` does not name: a table is dropped by hand. A new table with a tenant_id gets its walls.
+    Read it before you run it with `upgrade(connection, locations=[directory])`.
 
     Raises:
         SchemaOutdated: there are revisions that the database has not run.
-        InvalidInput: the message is empty.
+        InvalidInput: the message is empty, or a table is not in schema undercroft, where alone our owner may make one.
     """
     if not message.strip():
         raise InvalidInput("A revision needs a message", field="message", hint="say what changes in a few words")
+    theirs = _theirs(metadata)
     directory.mkdir(parents=True, exist_ok=True)
     config = config_for([directory])
     heads = ScriptDirectory.from_config(config).get_revisions("heads")
     begun = any(branch in head.branch_labels for head in heads)
     if autogenerate and not {head.revision for head in heads} <= applied(connection):
         raise SchemaOutdated(hint="upgrade with your own revisions, then write the next one")
-    theirs = [table for table in metadata.sorted_tables if table not in OURS]
     config.attributes["run"] = _comparing(connection, metadata, theirs)
     with left_as_found(connection):
         script = command.revision(
@@ -58,6 +58,19 @@ def revision(
             version_path=str(directory),
         )
     return Path(script.path) if isinstance(script, Script) else None
+
+
+def _theirs(metadata: sa.MetaData) -> list[sa.Table]:
+    ours = {table.key for table in OURS}
+    theirs = [table for table in metadata.sorted_tables if table.key not in ours]
+    for table in theirs:
+        if table.schema != SCHEMA:
+            raise InvalidInput(
+                f"The table {table.fullname} is not in schema {SCHEMA}",
+                field="metadata",
+                hint="put its model on undercroft.models.Base, or migrate it with an Alembic of your own",
+            )
+    return theirs
 
 
 def _comparing(connection: sa.Connection, metadata: sa.MetaData, theirs: list[sa.Table]) -> Callable[[Any], None]:
@@ -94,7 +107,7 @@ def _portable(operation: Any, tables: dict[str, sa.Table]) -> Iterator[ops.Migra
         yield operation
     elif isinstance(operation, ops.CreateTableOp):
         yield ops.CreateTableOp.from_table(table)
-        if table.schema == SCHEMA and "tenant_id" in table.c:
+        if "tenant_id" in table.c:
             yield TenantPolicy(table.name)
     else:
         operation.schema = table.schema

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import sqlalchemy as sa
 
-from undercroft.core.types import BigInt, UtcDateTime, Uuid
+from undercroft.core.types import Uuid
 from undercroft.migrations.runner import sql
 from undercroft.migrations.tables import OURS, is_on
 
@@ -78,16 +78,20 @@ def _partitions(table: sa.Table) -> Iterator[str]:
 
 
 def _names(table: sa.Table) -> Iterator[str]:
-    for item in (*table.constraints, *table.indexes):
-        if not item.name and not (isinstance(item, sa.PrimaryKeyConstraint) and not item.columns):
-            yield f"a {type(item).__name__} has no name"
+    for constraint in table.constraints:
+        if not constraint.name and (table.primary_key is not constraint or len(table.primary_key)):
+            yield f"a {type(constraint).__name__} has no name"
+    for index in table.indexes:
+        if not index.name:
+            yield "an Index has no name"
 
 
 def _columns(table: sa.Table) -> Iterator[str]:
     for column in table.columns:
-        if isinstance(column.type, sa.Integer) and not isinstance(column.type, BigInt | sa.BigInteger):
+        kind = column.type
+        if isinstance(kind, sa.Integer) and not isinstance(kind, sa.BigInteger):
             yield f"{column.name} has fewer than 64 bits"
-        if isinstance(column.type, sa.DateTime) and not isinstance(column.type, UtcDateTime):
+        if isinstance(kind, sa.DateTime):
             yield f"{column.name} is no UtcDateTime"
         default = getattr(column.server_default, "arg", None)
         if default is not None and re.search(r"\w\s*\(|current_", str(default), re.IGNORECASE):

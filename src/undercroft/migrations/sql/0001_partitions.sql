@@ -23,11 +23,14 @@ BEGIN
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = p.partattrs[0]
     CROSS JOIN generate_series(first, last) AS y
     WHERE c.relnamespace = 'undercroft'::regnamespace AND NOT c.relispartition AND a.atttypid = 'uuid'::regtype
+      AND NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = c.relnamespace AND relname = format('%s_%s', c.relname, y))
     ORDER BY c.relname, y
   LOOP
-    CONTINUE WHEN to_regclass(format('undercroft.%I', missing.child)) IS NOT NULL;
     PERFORM pg_advisory_xact_lock(hashtextextended('undercroft.ensure_partitions', 0));
-    CONTINUE WHEN to_regclass(format('undercroft.%I', missing.child)) IS NOT NULL; -- made while this one waited
+    -- Made while this one waited? Not to_regclass(), which answers from a cache that a wait for this lock leaves stale.
+    CONTINUE WHEN EXISTS (
+      SELECT FROM pg_class WHERE relnamespace = 'undercroft'::regnamespace AND relname = missing.child
+    );
     EXECUTE format('SELECT EXISTS (SELECT FROM undercroft.%I WHERE %I >= $1 AND %2$I < $2)', missing.parent, missing.key)
       INTO taken USING missing.lower, missing.upper;
     CONTINUE WHEN taken;
@@ -38,7 +41,9 @@ BEGIN
       EXECUTE format('ALTER TABLE undercroft.%I ATTACH PARTITION undercroft.%I FOR VALUES FROM (%L) TO (%L)',
         missing.parent, missing.child, missing.lower, missing.upper);
       made := made + 1;
-    EXCEPTION WHEN check_violation THEN NULL; -- a row of that year came into DEFAULT meanwhile
+    EXCEPTION
+      WHEN check_violation THEN NULL; -- a row of that year came into DEFAULT meanwhile
+      WHEN duplicate_table THEN NULL; -- this transaction's snapshot is older than somebody's partition
     END;
   END LOOP;
   RETURN made;

@@ -14,29 +14,9 @@ branch_labels = ("undercroft",)
 depends_on = None
 
 SCHEMA = "undercroft"
-TENANT_TABLES = (
-    "users",
-    "channels",
-    "channel_members",
-    "messages",
-    "message_versions",
-    "attachments",
-    "reactions",
-    "reaction_users",
-    "mentions",
-    "quarantine",
-    "audit_events",
-    "idempotency_keys",
-)
-PARTITIONED = {
-    "messages": "id",
-    "message_versions": "message_id",
-    "attachments": "message_id",
-    "reactions": "message_id",
-    "reaction_users": "message_id",
-    "mentions": "message_id",
-    "audit_events": "id",
-}
+OF_MESSAGES = ("message_versions", "attachments", "reactions", "reaction_users", "mentions")
+PARTITIONED = {"messages": "id", "audit_events": "id"} | dict.fromkeys(OF_MESSAGES, "message_id")
+TENANT_TABLES = ("users", "channels", "channel_members", "quarantine", "idempotency_keys", *PARTITIONED)
 WITHOUT_ROWID = {"channel_members", "reactions", "reaction_users", "mentions"}
 
 
