@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from undercroft.archive.records import (
@@ -73,14 +73,18 @@ def version_time(copy: MessageRecord) -> datetime:
     return copy.edited_at or copy.sent_at
 
 
-def settle(copies: Sequence[MessageRecord]) -> tuple[MessageRecord, list[MessageRecord]]:
+Settled: TypeAlias = tuple[MessageRecord, list[MessageRecord]]
+"""The copy of a message that stands, and the older versions, oldest first."""
+
+
+def settle(copies: Sequence[MessageRecord]) -> Settled:
     """Return the copy of a message that stands, holding the parts of all, and the older versions, oldest first.
 
     Of two copies of one version the first stands. A deletion leaves no older version and no part of any.
     """
     current = copies[0]
-    if len(copies) == 1:
-        return (current if current.deleted_at is None else purged(current)), []
+    if len(copies) == 1 and current.deleted_at is None and not current.reactions:
+        return current, []  # as most do: the rest takes as long as writing the row
     for copy in copies[1:]:
         if copy.supersedes(current):
             current = copy
@@ -88,32 +92,29 @@ def settle(copies: Sequence[MessageRecord]) -> tuple[MessageRecord, list[Message
         return purged(current), []
     versions = {version_time(copy): copy for copy in reversed(copies)}
     del versions[version_time(current)]
-    others = sorted((copy for copy in copies if copy is not current), key=version_time, reverse=True)
-    attachments, reactions, mentions = current.attachments, current.reactions, current.mentions
-    for other in others:
+    attachments, mentions = current.attachments, current.mentions
+    reactions = join_reactions(current.reactions, ())
+    for other in sorted((copy for copy in copies if copy is not current), key=version_time, reverse=True):
         attachments = join_attachments(attachments, other.attachments)
         reactions = join_reactions(reactions, other.reactions)
         mentions = join_mentions(mentions, other.mentions)
-    whole = replace(current, attachments=attachments, reactions=reactions, mentions=mentions)
-    return whole, [versions[time] for time in sorted(versions)]
+    current = replace(current, attachments=attachments, reactions=reactions, mentions=mentions)
+    return current, [versions[time] for time in sorted(versions)]
 
 
 def purged(tombstone: MessageRecord) -> MessageRecord:
     """Return a tombstone without whatever it still tells of the message."""
-    return replace(
-        tombstone, text="", plain=None, search_words="", attachments=(), reactions=(), mentions=(), links=()
-    )
+    return replace(tombstone, text="", plain=None, search_words="", attachments=(), reactions=(), mentions=(), links=())
 
 
 def join_attachments(
     first: Iterable[AttachmentRecord], second: Iterable[AttachmentRecord]
 ) -> tuple[AttachmentRecord, ...]:
     """Return the attachments of both, each once, as the first has it."""
-    return tuple({(one.kind, one.native_id): one for one in (*second, *first)}[key] for key in _keys(first, second))
-
-
-def _keys(*lists: Iterable[AttachmentRecord]) -> dict[tuple[str, str], None]:
-    return {(one.kind, one.native_id): None for some in lists for one in some}
+    joined: dict[tuple[str, str], AttachmentRecord] = {}
+    for one in (*first, *second):
+        joined.setdefault((one.kind, one.native_id), one)
+    return tuple(joined.values())
 
 
 def join_reactions(first: Iterable[ReactionRecord], second: Iterable[ReactionRecord]) -> tuple[ReactionRecord, ...]:

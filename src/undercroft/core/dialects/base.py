@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Dialect as SADialect, Table, bindparam
+from sqlalchemy import Column, ColumnElement, Dialect as SADialect, Table, Update, bindparam, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's too
 from sqlalchemy.sql.elements import CompilerElement
 
+from undercroft.core.dialects.criteria import Criteria
 from undercroft.core.statement import Prepared, prepare
 from undercroft.errors import UndercroftError
 
@@ -36,6 +37,14 @@ class Description:
     tables: list[TableStats]
 
 
+@dataclass(frozen=True, slots=True)
+class ReturnedRow:
+    """The conditions that find one row, and the columns that are returned of it."""
+
+    is_it: Sequence[ColumnElement[bool]]
+    columns: Sequence[Column[Any]]
+
+
 class BulkInsert(abc.ABC):
     """One table and set of columns, ready to take many rows."""
 
@@ -55,6 +64,7 @@ class Dialect(abc.ABC):
         # The statement is kept beside what it compiled to: an id() must not be reused while its entry lives.
         self._prepared: dict[tuple[int, bool], tuple[CompilerElement, Prepared]] = {}
         self._single: dict[tuple[str, tuple[str, ...], bool], CompilerElement] = {}
+        self._updates: dict[tuple[Table, tuple[str, ...]], Update] = {}
         self._bulk: dict[tuple[str, tuple[str, ...], bool], BulkInsert] = {}
 
     def prepared(self, statement: CompilerElement, *, entering: bool = False) -> Prepared:
@@ -89,6 +99,25 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def _bulk_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> BulkInsert: ...
 
+    def update_by_key(self, table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Update:
+        """Prepare the change of some columns of one row, once: ``new_x`` is what column x gets.
+
+        ``returned`` has the conditions that a row is the one, which include its primary key, and what to return of it.
+        """
+        key = (table, columns)
+        known = self._updates.get(key)
+        if known is None:
+            known = self._updates[key] = self._update_by_key(table, columns, returned)
+        return known
+
+    def _update_by_key(self, table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Update:
+        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns}
+        return update(table).where(*returned.is_it).values(new).returning(*returned.columns)
+
+    def check_right(self, table: Table, verb: str) -> None:
+        """Raise PermissionDenied where the application may not do that, and the database would not say so itself."""
+        del table, verb
+
     @abc.abstractmethod
     def describe(self, tx: "Tx") -> Description:
         """Ask the database for its version, revision and sizes."""
@@ -96,6 +125,27 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def purge_tenant(self, tx: "Tx", tenant_id: UUID) -> int:
         """Remove a deleted tenant and every row of it; returns how many there were."""
+
+    @abc.abstractmethod
+    def try_lock(self, tx: "Tx", name: str) -> bool:
+        """Take a lock until the transaction ends, or tell that another transaction holds it."""
+
+    @abc.abstractmethod
+    def insert_searchable(
+        self, tx: "Tx", messages: Table, rows: Sequence[dict[str, Any]], words: Sequence[Sequence[str]]
+    ) -> int:
+        """Insert messages, each with the words a search finds it by, and return how many were added.
+
+        The rows are this method's to complete; one that is there already is left as it stands.
+        """
+
+    @abc.abstractmethod
+    def reindex(self, tx: "Tx", words: Mapping[UUID, Sequence[str]]) -> None:
+        """Replace the words that a search finds messages by; without any a message is found no more."""
+
+    @abc.abstractmethod
+    def search_messages(self, tx: "Tx", criteria: Criteria) -> list[tuple[UUID, float]]:
+        """Return the ids of hits with their ranks, the newest first (rank 0) or the best."""
 
     @abc.abstractmethod
     def translate(self, error: BaseException) -> UndercroftError | None:

@@ -5,17 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Dialect as SADialect, Insert, Select, Table, literal_column
+from sqlalchemy import Dialect as SADialect, Insert, Select, Table, Update, bindparam, func, literal_column, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import CompilerElement
 from sqlalchemy.types import TypeEngine
 from typing_extensions import override
 
-from undercroft.core.dialects.base import BulkInsert, Description, Dialect, TableStats
+from undercroft.core.dialects import postgresql_search
+from undercroft.core.dialects.base import BulkInsert, Description, Dialect, ReturnedRow, TableStats
+from undercroft.core.dialects.criteria import Criteria
+from undercroft.core.dialects.postgresql_update import upserted
 from undercroft.core.scope import Scope
 from undercroft.core.statement import Prepared, prepare
 from undercroft.core.tx import Port, Tx
-from undercroft.core.types import Json, to_json
+from undercroft.core.types import Json, Text, to_json
 from undercroft.errors import DatabaseUnavailable, InvalidInput, UndercroftError, from_sqlstate
 
 _SHIFT = re.compile(r"\$(\d+)")
@@ -42,6 +45,9 @@ class PostgresqlDialect(Dialect):
             return prepare(inner, self.sa, schema_map=None, wrap=self._wrap_select)
         if isinstance(statement, Insert):
             return prepare(statement, self.sa, schema_map=None, wrap=self._wrap_insert)
+        alone = statement.get_execution_options().get("entering") if isinstance(statement, Update) else None
+        if alone is not None:
+            return prepare(alone, self.sa, schema_map=None)
         message = f"only a SELECT or an INSERT can enter a tenant by itself, declare access='write': {statement}"
         raise TypeError(message)
 
@@ -71,6 +77,11 @@ class PostgresqlDialect(Dialect):
         return f"${last + 1}", last
 
     @override
+    def _update_by_key(self, table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Update:
+        plain = super()._update_by_key(table, columns, returned)
+        return plain.execution_options(entering=upserted(table, columns, returned))
+
+    @override
     def _bulk_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> BulkInsert:
         return _Unnest(self, table, columns, ignore=ignore)
 
@@ -91,7 +102,8 @@ class PostgresqlDialect(Dialect):
             )
         if isinstance(error, OSError):
             return DatabaseUnavailable()
-        meaning = _WITHOUT_STATE.get(type(error).__name__)
+        known = (_WITHOUT_STATE.get(kind.__name__) for kind in type(error).__mro__)
+        meaning = next((one for one in known if one is not None), None)
         return None if meaning is None else meaning()
 
     @override
@@ -101,8 +113,26 @@ class PostgresqlDialect(Dialect):
         return Description(version, revision, size, tables)
 
     @override
+    def insert_searchable(
+        self, tx: Tx, messages: Table, rows: Sequence[dict[str, Any]], words: Sequence[Sequence[str]]
+    ) -> int:
+        return postgresql_search.insert_searchable(tx, messages, rows, words)
+
+    @override
+    def reindex(self, tx: Tx, words: Mapping[UUID, Sequence[str]]) -> None:
+        postgresql_search.reindex(tx, words)
+
+    @override
+    def search_messages(self, tx: Tx, criteria: Criteria) -> list[tuple[UUID, float]]:
+        return postgresql_search.search(tx, criteria)
+
+    @override
     def purge_tenant(self, tx: Tx, tenant_id: UUID) -> int:
         return int(tx.sql(f"SELECT undercroft.purge('{tenant_id}')")[0][0])
+
+    @override
+    def try_lock(self, tx: Tx, name: str) -> bool:
+        return bool(tx.value(_TRY_LOCK, {"name": name}))
 
     @staticmethod
     def begin(scope: Scope, *, privileged: bool) -> str:
@@ -118,6 +148,8 @@ class PostgresqlDialect(Dialect):
             return "BEGIN"
         return f"BEGIN; SET LOCAL ROLE {role}{enter}" if privileged else f"BEGIN{enter}"
 
+
+_TRY_LOCK = select(func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0)))
 
 _ABOUT = """
 SELECT current_setting('server_version'),
@@ -145,6 +177,7 @@ _WITHOUT_STATE: dict[str, type[UndercroftError]] = {
     "OperationalError": DatabaseUnavailable,
     "InternalClientError": DatabaseUnavailable,
     "DataError": InvalidInput,
+    "ProgrammingError": InvalidInput,  # psycopg's, for a value of a type that it cannot send
 }
 
 

@@ -3,26 +3,44 @@
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam
+from sqlalchemy import ClauseElement, Table, bindparam
 from sqlalchemy.dialects.sqlite import insert, pysqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import CompilerElement
 from typing_extensions import override
 
+from undercroft.core.dialects import sqlite_search
 from undercroft.core.dialects.base import BulkInsert, Description, Dialect, TableStats
+from undercroft.core.dialects.criteria import Criteria
+from undercroft.core.dialects.sqlite_connection import FileConnection
+from undercroft.core.dialects.sqlite_views import rights
+from undercroft.core.door.sqlite import SqliteDoor
 from undercroft.core.schema import SCHEMA, SQLITE_FUNCTIONS, Base
 from undercroft.core.slowlog import SlowLog
 from undercroft.core.statement import Prepared, prepare
 from undercroft.core.tx import Port, Tx
-from undercroft.errors import CannotOpen, DatabaseError, TenantDeleted, TenantUnknown, UndercroftError, from_sqlite
+from undercroft.errors import (
+    CannotOpen,
+    DatabaseError,
+    InvalidInput,
+    PermissionDenied,
+    TenantDeleted,
+    TenantUnknown,
+    UndercroftError,
+    from_sqlite,
+)
 
+T = TypeVar("T")
 BUSY_TIMEOUT = 5.0
 
 
-def connect(path: Path, *, timeout: float = BUSY_TIMEOUT, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, timeout: float = BUSY_TIMEOUT, read_only: bool = False) -> FileConnection:
     """Open a connection of ours; a new file is readable by its owner alone.
 
     ``synchronous=FULL``: in WAL mode the default of most builds may lose the last commits at a power cut.
@@ -33,7 +51,12 @@ def connect(path: Path, *, timeout: float = BUSY_TIMEOUT, read_only: bool = Fals
         raise CannotOpen(path=str(path)) from error
     try:
         connection = sqlite3.connect(
-            path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=512
+            path,
+            timeout=timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+            factory=FileConnection,
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -47,49 +70,52 @@ def connect(path: Path, *, timeout: float = BUSY_TIMEOUT, read_only: bool = Fals
     return connection
 
 
-def _meaning(error: sqlite3.Error) -> UndercroftError:
+def _meaning(error: sqlite3.Error | OverflowError) -> UndercroftError:
     code = getattr(error, "sqlite_errorcode", None)  # the name is "unknown" for codes newer than Python
-    return (from_sqlite(code) if code else DatabaseError)()
+    if code:
+        return from_sqlite(code)()
+    if isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError | OverflowError):
+        return InvalidInput("A value is of a type, or of a size, that SQLite cannot hold")
+    return DatabaseError()
 
 
 class SqlitePort(Port):
     """A sqlite3 connection as operations meet it."""
 
-    __slots__ = ("_connection", "_slow")
+    __slots__ = ("_begun", "_slow", "connection")
 
-    def __init__(self, connection: sqlite3.Connection, slow: SlowLog) -> None:
-        self._connection = connection
+    def __init__(self, connection: FileConnection, slow: SlowLog) -> None:
+        self.connection = connection
         self._slow = slow
+        self._begun = connection.in_transaction
 
     @override
     def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
-        start = time.perf_counter()
-        try:
-            return self._connection.execute(sql, arguments).fetchall()
-        except sqlite3.Error as error:
-            raise _meaning(error) from error
-        finally:
-            self._slow.note(sql, arguments, time.perf_counter() - start)
+        return self.timed(lambda: self.connection.execute(sql, arguments).fetchall(), sql, arguments)
 
     @override
     def execute(self, sql: str, arguments: Sequence[Any]) -> int:
-        start = time.perf_counter()
-        try:
-            return self._connection.execute(sql, arguments).rowcount
-        except sqlite3.Error as error:
-            raise _meaning(error) from error
-        finally:
-            self._slow.note(sql, arguments, time.perf_counter() - start)
+        return self.timed(lambda: self.connection.execute(sql, arguments).rowcount, sql, arguments)
 
     @override
     def execute_many(self, sql: str, arguments: Sequence[Sequence[Any]]) -> int:
+        return self.timed(lambda: self.connection.executemany(sql, arguments).rowcount, sql, ())
+
+    @override
+    def door(self, tenant_id: UUID | None) -> SqliteDoor:
+        return SqliteDoor(self, tenant_id)
+
+    def timed(self, call: Callable[[], T], sql: str, arguments: Sequence[Any]) -> T:
+        """Make one call: raise its errors as ours, note its time."""
+        if self._begun and not self.connection.in_transaction:
+            raise DatabaseError("SQLite has rolled the whole transaction back", hint="see the error before this one")
         start = time.perf_counter()
         try:
-            return self._connection.executemany(sql, arguments).rowcount
-        except sqlite3.Error as error:
+            return call()
+        except (sqlite3.Error, OverflowError) as error:
             raise _meaning(error) from error
         finally:
-            self._slow.note(sql, (), time.perf_counter() - start)
+            self._slow.note(sql, arguments, time.perf_counter() - start)
 
 
 class _SqliteBulk(BulkInsert):
@@ -116,11 +142,28 @@ class SqliteDialect(Dialect):
         statement = insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns})
         if ignore:  # not INSERT OR IGNORE, which drops rows that break NOT NULL or CHECK as well
             statement = statement.on_conflict_do_nothing()
-        return _SqliteBulk(prepare(statement, self.sa, schema_map=self.schema_map))
+        return _SqliteBulk(self._prepare(statement, entering=False))
+
+    @override
+    def _prepare(self, statement: CompilerElement, *, entering: bool) -> Prepared:
+        del entering  # a file has no walls
+        # A file has one schema, whatever the schemas of a user's own models are called.
+        schemas: dict[str | None, str | None] = {**self.schema_map}
+        for item in visitors.iterate(cast("ClauseElement", statement)):
+            if isinstance(item, Table) and item.schema is not None:
+                schemas[item.schema] = None
+        return prepare(statement, self.sa, schema_map=schemas)
+
+    @override
+    def check_right(self, table: Table, verb: str) -> None:
+        if table.schema == SCHEMA and verb not in rights(table.name):
+            raise PermissionDenied(f"The application may not {verb} rows of {table.name}", hint="its own calls do")
 
     @override
     def translate(self, error: BaseException) -> UndercroftError | None:
-        return _meaning(error) if isinstance(error, sqlite3.Error) else None
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            return self.translate(error.orig)
+        return _meaning(error) if isinstance(error, sqlite3.Error | OverflowError) else None
 
     @override
     def describe(self, tx: Tx) -> Description:
@@ -132,12 +175,31 @@ class SqliteDialect(Dialect):
         return Description(version, _revision(tx), size, tables)
 
     @override
+    def insert_searchable(
+        self, tx: Tx, messages: Table, rows: Sequence[dict[str, Any]], words: Sequence[Sequence[str]]
+    ) -> int:
+        return sqlite_search.insert_searchable(tx, messages, rows, words)
+
+    @override
+    def reindex(self, tx: Tx, words: Mapping[UUID, Sequence[str]]) -> None:
+        sqlite_search.reindex(tx, words)
+
+    @override
+    def search_messages(self, tx: Tx, criteria: Criteria) -> list[tuple[UUID, float]]:
+        return sqlite_search.search(tx, criteria)
+
+    @override
     def purge_tenant(self, tx: Tx, tenant_id: UUID) -> int:
+        sqlite_search.forget_tenant(tx, tenant_id)
         removed = 0
         for table in reversed(Base.metadata.sorted_tables):
             if table.schema == SCHEMA and "tenant_id" in table.c:
                 removed += tx.run(table.delete().where(table.c.tenant_id == bindparam("id")), {"id": tenant_id})
         return removed
+
+    @override
+    def try_lock(self, tx: Tx, name: str) -> bool:
+        return True  # whoever writes holds the whole file
 
     def enter(self, port: Port, tenant_id: UUID, tenant_name: str | None) -> None:
         """Check that the tenant exists and is not deleted: the file has no walls, so this is the door."""

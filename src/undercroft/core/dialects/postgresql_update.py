@@ -1,0 +1,40 @@
+"""The change of one row in a statement that enters its tenant by itself: the upsert of the row upon itself.
+
+``UPDATE … FROM ctx`` would not do: the planner may look for rows before it reads ctx, and so before the tenant is
+entered. Here the lateral reference makes it read ctx first, and the lock keeps the row as it was read.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Insert, Table, bindparam, func, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from undercroft.core.dialects.base import ReturnedRow
+from undercroft.core.types import Uuid
+
+_NONE_SKIPPED: ColumnElement[Any] = literal_column("0")
+"""OFFSET 0 keeps a sub-select from being merged into what surrounds it."""
+
+
+def upserted(table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Insert:
+    """Write the change of some columns of one row; it takes the parameters of the plain UPDATE and ``entered_tenant``.
+
+    A trigger BEFORE INSERT would run, on the row as it was.
+    """
+    entered = func.undercroft.enter(bindparam("entered_tenant", type_=Uuid())).label("tenant")
+    ctx = select(entered).offset(_NONE_SKIPPED).subquery("ctx")
+    stored = [part for part in table.columns if part.computed is None]
+    old = (
+        select(*stored)
+        .where(*returned.is_it, ctx.c.tenant.is_not(None))
+        .with_for_update()
+        .offset(_NONE_SKIPPED)
+        .lateral("old")
+    )
+    itself = insert(table).from_select(
+        [part.name for part in stored], select(*old.columns).select_from(ctx).join(old, literal_column("true"))
+    )
+    return itself.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns},
+    ).returning(*returned.columns)

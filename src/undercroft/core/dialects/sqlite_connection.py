@@ -1,0 +1,72 @@
+"""Connections to a file of ours: our own, and as SQLAlchemy's sessions use them, behind the walls."""
+
+import functools
+import sqlite3
+from typing import Any
+from uuid import UUID
+
+from typing_extensions import override
+
+from undercroft.core.dialects.sqlite_walls import Walls
+
+
+class WalledCursor(sqlite3.Cursor):
+    """A cursor that raises the walls around each statement."""
+
+    walls: Walls
+    tenant_id: UUID | None
+    _touched = 0
+
+    @override
+    def execute(self, sql: str, parameters: Any = (), /) -> "WalledCursor":
+        with self.walls.raised(self.tenant_id, sql) as text:
+            super().execute(text, parameters)
+        self._touched = max(super().rowcount, self.walls.changed)
+        return self
+
+    @override
+    def executemany(self, sql: str, parameters: Any, /) -> "WalledCursor":
+        with self.walls.raised(self.tenant_id, sql) as text:
+            super().executemany(text, parameters)
+        self._touched = max(super().rowcount, self.walls.changed)
+        return self
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement touched; sqlite3 counts none that a view's trigger touched."""
+        return self._touched
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The rowid of the last row inserted, which sqlite3 forgets when a trigger ends."""
+        return self.walls.last_rowid or super().lastrowid
+
+
+class WalledConnection:
+    """A connection as SQLAlchemy's sessions use it, behind the walls of who is entered; its transactions are ours."""
+
+    def __init__(self, connection: "FileConnection") -> None:
+        self._connection = connection
+        self.tenant_id: UUID | None = None
+        self.create_function = connection.create_function
+
+    def cursor(self) -> WalledCursor:
+        """Make a cursor."""
+        cursor = WalledCursor(self._connection)
+        cursor.walls, cursor.tenant_id = self._connection.walls, self.tenant_id
+        cursor.walls.hold(cursor)
+        return cursor
+
+    def commit(self) -> None:
+        """Leave the end of the transaction to us."""
+
+    rollback = close = commit
+
+
+class FileConnection(sqlite3.Connection):
+    """A connection to a file of ours."""
+
+    @functools.cached_property
+    def walls(self) -> Walls:
+        """The walls that a caller's SQL on this connection runs behind."""
+        return Walls(self)
