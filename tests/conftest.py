@@ -6,20 +6,27 @@ by their tenants, whose names are never used twice.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import hypothesis
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
-from tests import servers
+from tests import databases, servers
 from tests.colours import Driven, LoopThread
 
 ENGINES = ("sqlite", *servers.names("postgresql"))
+POOLED = {
+    "test_audit.py",
+    "test_declarations.py",
+    "test_idempotency.py",
+    "test_tenants.py",
+    "test_transactions.py",
+    "test_users.py",
+}
+"""Of the contract, what runs through PgBouncer as well."""
 
 # A busy machine is slow, which is not what an example shows; a failure prints what runs it again.
 hypothesis.settings.register_profile("undercroft", deadline=None, print_blob=True)
@@ -32,13 +39,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lifetime.close)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    chosen = any("engine" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "engine" in metafunc.fixturenames and not chosen:
+        pooled = servers.names("pgbouncer") if metafunc.definition.path.name in POOLED else []
+        metafunc.parametrize("engine", [*ENGINES, *pooled], indirect=True)
+
+
 @pytest.fixture(scope="session")
 def soak_share() -> float:
     """How much of its full length a soak test runs."""
     return 0.1 if os.environ.get("UNDERCROFT_SOAK_SHORT") else 1.0
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine's name; `@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)` chooses."""
     return request.param
@@ -50,9 +64,16 @@ def colour(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database_url(engine: str, tmp_path: Path, shared_database: Callable[[str], str]) -> str:
+def database_url(
+    engine: str, tmp_path: Path, shared_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> str:
     """An application's address of a database that a store can use at once."""
-    return _sqlite(tmp_path) if engine == "sqlite" else shared_database(engine)
+    if engine == "sqlite":
+        return _sqlite(tmp_path)
+    if engine != "pgbouncer":
+        return shared_database(engine)
+    monkeypatch.setenv("UNDERCROFT_POOLER", "transaction")
+    return databases.moved(shared_database("postgresql"), servers.url("pgbouncer"))
 
 
 @pytest.fixture
@@ -61,7 +82,7 @@ def empty_database_url(engine: str, tmp_path: Path) -> Iterator[str]:
     if engine == "sqlite":
         yield _sqlite(tmp_path)
         return
-    with _created(servers.url(engine)) as address:
+    with databases.created(servers.url(engine)) as address:
         yield address
 
 
@@ -69,12 +90,12 @@ def empty_database_url(engine: str, tmp_path: Path) -> Iterator[str]:
 def shared_database() -> Iterator[Callable[[str], str]]:
     """Gives the application's address of this worker's database on a server, migrated when it is first asked for."""
     addresses: dict[str, str] = {}
-    with ExitStack() as databases:
+    with ExitStack() as lifetimes:
 
         def address(server: str) -> str:
             if server not in addresses:
-                admin = databases.enter_context(_created(servers.url(server)))
-                addresses[server] = _migrated(servers.url(server), admin)
+                admin = lifetimes.enter_context(databases.created(servers.url(server)))
+                addresses[server] = databases.migrated(servers.url(server), admin)
             return addresses[server]
 
         yield address
@@ -128,41 +149,3 @@ def tenant(new_tenant: Callable[[], Any]) -> Any:
 
 def _sqlite(folder: Path) -> str:
     return f"sqlite:///{folder / 'undercroft.db'}"
-
-
-@contextmanager
-def _created(admin_url: str) -> Iterator[str]:
-    """A new database on the server, dropped at the end."""
-    name = f"undercroft_test_{uuid4().hex}"
-    with _administrator(admin_url) as run:
-        run(f'CREATE DATABASE "{name}"')
-    try:
-        yield _with(admin_url, database=name)
-    finally:
-        with _administrator(admin_url) as run:
-            run(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def _migrated(admin_url: str, database_url: str) -> str:
-    """Migrate a database and return the address that a login without any right beyond the application's has of it."""
-    import undercroft
-
-    with _administrator(admin_url) as run:
-        # Roles belong to the server: workers, and runs beside this one, create them one after the other.
-        run("SELECT pg_advisory_lock(hashtext('undercroft tests'))")
-        with undercroft.Store(database_url) as store:
-            store.migrate()
-        if not run("SELECT 1 FROM pg_roles WHERE rolname = 'undercroft_test'").fetchone():
-            run("CREATE ROLE undercroft_test LOGIN PASSWORD 'undercroft_test'")
-        run("GRANT undercroft_app, undercroft_fleet TO undercroft_test")
-    return _with(database_url, username="undercroft_test", password="undercroft_test")
-
-
-@contextmanager
-def _administrator(admin_url: str) -> Iterator[Callable[[str], psycopg.Cursor]]:
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        yield connection.execute
-
-
-def _with(address: str, **parts: str) -> str:
-    return make_url(address).set(**parts).render_as_string(hide_password=False)

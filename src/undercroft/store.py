@@ -7,6 +7,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, Self, overload
 from uuid import UUID
@@ -17,19 +18,24 @@ from sqlalchemy.orm import Session
 from undercroft.archive import Archive
 from undercroft.audit import Audit
 from undercroft.core import runtime
-from undercroft.core.operation import C, Slice, operation, procedure
+from undercroft.core.idempotency import check_key
+from undercroft.core.operation import C, operation, procedure
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
 from undercroft.core.scope import FLEET, NOBODY, Scope
+from undercroft.db import Database
 from undercroft.migrations import history
+from undercroft.repository import Repositories
+from undercroft.queries import Queries
+from undercroft.sessions import Sessions
 from undercroft.settings import Settings
 from undercroft.tenants import Tenants, ops as tenant_ops
-from undercroft.upkeep import ops as upkeep_ops
+from undercroft.upkeep import Upkeep, doctor, ops as upkeep_ops
 from undercroft.users import Users
 
 DEFAULT_TENANT = "local:default"
 
 
-class TenantScope(Slice[C], Generic[C]):
+class TenantScope(Repositories[C], Generic[C]):
     """Everything that belongs to one tenant, and nothing that belongs to another.
 
     An unknown or deleted tenant raises TenantUnknown or TenantDeleted at the first call.
@@ -40,8 +46,11 @@ class TenantScope(Slice[C], Generic[C]):
     def __init__(self, runner: C, scope: Scope) -> None:
         super().__init__(runner, scope)
         self.users: Users[C] = Users(runner, scope)
+        self.sessions: Sessions[C] = Sessions(runner, scope)
+        self.queries: Queries[C] = Queries(runner, scope)
         self.archive: Archive[C] = Archive(runner, scope)
         self.audit: Audit[C] = Audit(runner, scope)
+        self.db: Database[C] = Database(runner, scope)
 
     @property
     def key(self) -> str:
@@ -52,6 +61,19 @@ class TenantScope(Slice[C], Generic[C]):
     def id(self) -> UUID:
         """The id computed from the key."""
         return tenant_ops.tenant_id(self.key)
+
+    def idempotent(self, key: str) -> "TenantScope[C]":
+        """Return the tenant with a key under which each write is done once, however often it is called.
+
+        The same call under the same key, for at least a day, changes nothing and returns what it returned the first
+        time. So it may be repeated after CommitUnknown, and is, by itself, at first.
+
+        Raises, when called:
+            IdempotencyConflict: the call was made under this key before, with other arguments.
+            IdempotencyInFlight: it is being made at this moment.
+            InvalidInput: the key is empty or longer than 255 characters, or the call is more than one write.
+        """
+        return TenantScope(self._runner, replace(self._scope, idempotency_key=check_key(key)))
 
     @overload
     def transaction(self: "TenantScope[Blocking]") -> AbstractContextManager["TenantScope[Blocking]"]: ...
@@ -82,16 +104,19 @@ async def _awaited_transaction(scope: TenantScope[Awaiting]) -> AsyncGenerator[T
         yield TenantScope(runner, scope._scope)  # noqa: SLF001
 
 
-class _Fleet(Slice[C], Generic[C]):
+class _Fleet(Repositories[C], Generic[C]):
     """What both stores have: the nouns that are above all tenants, and the way into one tenant."""
 
     health = procedure(upkeep_ops.health)
     info = procedure(upkeep_ops.info)
     stats = procedure(upkeep_ops.fleet_stats)
+    doctor = procedure(doctor.doctor)
 
     def __init__(self, runner: C) -> None:
         super().__init__(runner, NOBODY)
         self.tenants: Tenants[C] = Tenants(runner, FLEET)
+        self.db: Database[C] = Database(runner, NOBODY)
+        self.upkeep: Upkeep[C] = Upkeep(runner, NOBODY)
 
     def tenant(self, key: str) -> TenantScope[C]:
         """Go into one tenant; ``key`` is the platform, a colon and the platform's own id: ``slack:T123``.

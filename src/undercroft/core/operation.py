@@ -6,10 +6,11 @@ whose concurrent calls share a statement. Each is a descriptor on a slice, whose
 """
 
 import functools
+import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, get_args, get_type_hints, overload
 
 from undercroft.core.runtime.base import Awaiting, Blocking, Ports
 from undercroft.core.scope import Scope
@@ -26,6 +27,9 @@ Lane = Literal["hot", "open"]
 
 class Slice(Generic[C]):
     """A noun of the facade: the operations of one domain, bound to a runner and a scope."""
+
+    _subject: tuple[Any, ...] = ()
+    """What its functions are given before their arguments, where the slice is about one thing."""
 
     def __init__(self, runner: C, scope: Scope) -> None:
         self._runner: C = runner
@@ -48,7 +52,7 @@ class _Declaration:
 
     def _bind(self, obj: Slice[Any], method: str) -> Any:
         """Keep the bound call in the slice's own dictionary, where the next look-up finds it without this."""
-        bound = functools.partial(getattr(obj._runner, method), obj._scope, self)  # noqa: SLF001 - a slice is ours
+        bound = functools.partial(getattr(obj._runner, method), obj._scope, self, *obj._subject)  # noqa: SLF001 - a slice is ours
         functools.update_wrapper(bound, self.fn)
         obj.__dict__[self.attribute] = bound
         return bound
@@ -88,6 +92,7 @@ class gathered(_Declaration, Generic[P, R]):  # noqa: N801
         super().__init__(build)
         self.single = operation(append_many, access="append")
         self.many = operation(append_many)
+        self.keyed = operation(_one(build, append_many))
 
     @overload
     def __get__(self, obj: None, owner: type | None = None) -> Self: ...
@@ -97,6 +102,20 @@ class gathered(_Declaration, Generic[P, R]):  # noqa: N801
     def __get__(self, obj: Slice[Awaiting], owner: type | None = None) -> Callable[P, Coroutine[Any, Any, R]]: ...
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         return self if obj is None else self._bind(obj, "gather")
+
+
+def _one(build: Callable[..., Any], append_many: Callable[..., list[Any]]) -> Callable[..., Any]:
+    """Return the append as a function of a transaction and of the call's own arguments."""
+
+    def append(tx: Tx, *args: Any, **kwargs: Any) -> Any:
+        return append_many(tx, [build(*args, **kwargs)])[0]
+
+    functools.update_wrapper(append, build)
+    known = inspect.signature(append_many), inspect.signature(build)
+    parameters = [next(iter(known[0].parameters.values())), *known[1].parameters.values()]
+    append.__signature__ = known[1].replace(parameters=parameters)  # type: ignore[attr-defined]
+    append.__annotations__ = {"return": get_args(get_type_hints(append_many)["return"])[0]}
+    return append
 
 
 class procedure(_Declaration, Generic[P, R]):  # noqa: N801

@@ -5,7 +5,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from undercroft.errors import UndercroftError
+from undercroft.errors import CommitUnknown, DatabaseError, IdempotencyInFlight, UndercroftError
 
 ATTEMPTS = 5
 DEADLINE = 10.0
@@ -40,19 +40,36 @@ class Budget:
 class Attempts:
     """The tries of one call."""
 
-    __slots__ = ("_budget", "_made", "_start")
+    __slots__ = ("_budget", "_keyed", "_lost", "_made", "_start")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, *, keyed: bool = False) -> None:
+        """``keyed``: an idempotency key tells whether the try before was stored, so a lost answer may be asked again."""
         self._budget = budget
+        self._keyed = keyed
+        self._lost = False
         self._made = 0
         self._start = time.monotonic()
 
     def delay(self, error: UndercroftError) -> float | None:
         """Seconds to wait before the whole transaction is run again, or None where it must not or need not be."""
         self._made += 1
-        if not error.retryable or self._made >= ATTEMPTS or not self._budget.spend():
+        if not self._repeatable(error) or self._made >= ATTEMPTS or not self._budget.spend():
             return None
         wait = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 4**self._made))  # noqa: S311 - jitter, no secret
         if time.monotonic() - self._start + wait > DEADLINE:
             return None
         return wait
+
+    def outcome(self, error: UndercroftError) -> UndercroftError:
+        """Choose what to raise after the last try: no later failure tells what became of a try whose answer was lost."""
+        if self._lost and isinstance(error, DatabaseError | IdempotencyInFlight):
+            unknown = CommitUnknown()
+            unknown.__cause__ = error
+            return unknown
+        return error
+
+    def _repeatable(self, error: UndercroftError) -> bool:
+        if self._keyed and isinstance(error, CommitUnknown):
+            self._lost = True
+        # The server may still be at work for the try that was lost.
+        return error.retryable or (self._lost and isinstance(error, CommitUnknown | IdempotencyInFlight))

@@ -23,7 +23,7 @@ class Prepared:
     ) -> None:
         self.sql = sql
         self._slots = tuple(slots)
-        self._results = tuple(results) if any(results) else None
+        self._results = tuple((place, process) for place, process in enumerate(results) if process is not None)
 
     def arguments(self, given: Mapping[str, Any]) -> list[Any]:
         """Order and convert the given parameters for the driver; KeyError for one that is missing."""
@@ -34,13 +34,14 @@ class Prepared:
 
     def decode(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Turn the driver's rows into tuples of Python values."""
-        processors = self._results
-        if processors is None:
-            return [tuple(row) for row in rows]
-        return [
-            tuple(value if process is None else process(value) for value, process in zip(row, processors, strict=True))
-            for row in rows
-        ]
+        if not self._results:
+            return list(map(tuple, rows))
+        return [self._decoded(list(row)) for row in rows]
+
+    def _decoded(self, row: list[Any]) -> tuple[Any, ...]:
+        for place, process in self._results:
+            row[place] = process(row[place])
+        return tuple(row)
 
 
 def prepare(

@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import CompilerElement
 from undercroft.core import ids
 from undercroft.core.clock import utc_now
 from undercroft.core.dialects.base import Dialect
+from undercroft.core.door.base import Door
 from undercroft.errors import TenantNotSet
 
 Params = Mapping[str, Any]
@@ -28,6 +29,9 @@ class Port(Protocol):
 
     def execute_many(self, sql: str, arguments: Sequence[Sequence[Any]]) -> int:
         """Run one statement for many rows and return the number of rows touched, -1 where the driver does not tell."""
+
+    def door(self, tenant_id: UUID | None) -> Door:
+        """Offer the connection to a caller's own SQL, as that of a tenant or of nobody."""
 
 
 class Tx:
@@ -123,9 +127,9 @@ class Tx:
         return self._port.fetch(text, arguments)
 
     @property
-    def port(self) -> Port:
-        """The driver's connection, for the driver-level door."""
-        return self._port
+    def door(self) -> Door:
+        """The connection as a caller's own SQL meets it."""
+        return self._port.door(self._tenant_id)
 
     def command(self, text: str) -> None:
         """Run one command of ours without parameters or rows."""

@@ -63,12 +63,12 @@ class UtcDateTime(TypeDecorator[datetime]):
     def bind_processor(self, dialect: sa.Dialect) -> _Processor | None:
         """Refuse the naive here: PostgreSQL would read it in the session's time zone."""
         del dialect
-        return _unless_none(micros if self._as_integer else _aware)
+        return _unless_none(micros) if self._as_integer else _aware
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> _Processor | None:
         """Turn into UTC what is not: psycopg answers in the session's time zone, asyncpg in UTC."""
         del dialect, coltype
-        return _unless_none(from_micros if self._as_integer else _in_utc)
+        return _unless_none(from_micros) if self._as_integer else _in_utc
 
     @property
     def _as_integer(self) -> bool:
@@ -207,14 +207,14 @@ def _no_nul() -> InvalidInput:
     return InvalidInput("Text with a NUL character cannot be stored", hint="remove or replace it first")
 
 
-def _aware(value: datetime) -> datetime:
-    if getattr(value, "tzinfo", None) is None:
+def _aware(value: datetime | None) -> datetime | None:
+    if value is not None and getattr(value, "tzinfo", None) is None:
         micros(value)  # raises, saying why
     return value
 
 
-def _in_utc(value: datetime) -> datetime:
-    return value if value.tzinfo is UTC else value.astimezone(UTC)
+def _in_utc(value: datetime | None) -> datetime | None:
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
 def _unless_none(process: _Processor) -> _Processor:

@@ -6,6 +6,7 @@ taken for anything else. Nothing here protects anybody: what a statement may do 
 
 import functools
 import re
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -82,7 +83,7 @@ def read(sql: str, *, sqlite: bool) -> SqlText:
         statements[-1].append(token)
         if token.text == ";":
             statements.append([])
-    told = [(part, words) for part in statements if (words := _meaningful(part))]
+    told = [(part, words) for part in (_whole(statements) if sqlite else statements) if (words := _meaningful(part))]
     first = [words[0].name for _, words in told]
     return SqlText(
         tokens,
@@ -91,6 +92,17 @@ def read(sql: str, *, sqlite: bool) -> SqlText:
         reads=len(told) == 1 and _reads(told[0][1]),
         transaction=next((name for name in first if name in _TRANSACTION), None),
     )
+
+
+def _whole(parts: list[list[Token]]) -> Iterator[list[Token]]:
+    """Put together what SQLite itself takes for one statement: a trigger's body holds semicolons."""
+    pending: list[Token] = []
+    for part in parts:
+        pending += part
+        if sqlite3.complete_statement("".join(token.text for token in pending)):
+            yield pending
+            pending = []
+    yield pending
 
 
 def _meaningful(tokens: list[Token]) -> list[Token]:

@@ -1,6 +1,7 @@
 """What a slice asks of its runner, in both colours, and the parts that do not depend on the engine."""
 
 import abc
+import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from undercroft.core.idempotency import refuse_key
 from undercroft.core.runtime.gathering import Gatherings
 from undercroft.core.scope import Scope
 from undercroft.errors import WrongColour
@@ -41,12 +43,17 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A store's database as its settings and runner know it; the address carries no password, ``pool`` counts."""
+    """A store's database as its settings and runner know it; the address carries no password, ``pool`` counts.
+
+    ``pooled`` tells that the settings name a pooler in transaction mode, ``relayed`` that there is some pooler.
+    """
 
     engine: str
     address: str
     head: str
     pool: dict[str, int]
+    pooled: bool = False
+    relayed: bool = False
 
 
 class Ports(abc.ABC):
@@ -69,6 +76,18 @@ class Ports(abc.ABC):
     def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call a caller's function; on an AsyncStore it may be a coroutine function."""
 
+    @abc.abstractmethod
+    def session(self, work: Callable[[Session], Any]) -> Any:
+        """Run work in an ORM session of the same scope and return its result."""
+
+    @abc.abstractmethod
+    def validate(self) -> tuple[int, int]:
+        """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
+
+    @abc.abstractmethod
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        """Run work as the login of the migrations, each statement its own transaction; not inside a transaction."""
+
 
 class Blocking(abc.ABC):
     """Runs declarations for a Store."""
@@ -90,17 +109,25 @@ class Blocking(abc.ABC):
     def session(self, scope: Scope) -> AbstractContextManager[Session]:
         """Open an ORM session in a transaction, committed at the end of the block."""
 
+    @abc.abstractmethod
+    def validate(self) -> tuple[int, int]:
+        """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
+
     def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Append one item."""
+        if scope.idempotency_key is not None:
+            return self.run(scope, append.keyed, *args, **kwargs)
         return self.run(scope, append.single, [append.fn(*args, **kwargs)])[0]
 
     def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Run a procedure."""
+        refuse_key(scope)
         return proc.fn(_BlockingPorts(self, scope), *args, **kwargs)
 
     @contextmanager
     def hold(self, scope: Scope, res: "resource[..., Any]", /, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
         """Enter a resource."""
+        refuse_key(scope)
         with contextmanager(res.fn)(_BlockingPorts(self, scope), *args, **kwargs) as held:
             yield held
 
@@ -138,18 +165,26 @@ class Awaiting(abc.ABC):
     def session(self, scope: Scope) -> AbstractAsyncContextManager[AsyncSession]:
         """Open an ORM session in a transaction, committed at the end of the block."""
 
+    @abc.abstractmethod
+    async def validate(self) -> tuple[int, int]:
+        """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
+
     async def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Append one item, together with those that come while the statement before is under way."""
+        if scope.idempotency_key is not None:
+            return await self.run(scope, append.keyed, *args, **kwargs)
         return await self._gatherings.add(scope, append, append.fn(*args, **kwargs), self.run)
 
     async def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Run a procedure in a greenlet, whose ports wait on the event loop."""
+        refuse_key(scope)
         return await greenlet_spawn(functools.partial(proc.fn, _AwaitingPorts(self, scope), *args, **kwargs))
 
     def hold(
         self, scope: Scope, res: "resource[..., Any]", /, *args: Any, **kwargs: Any
     ) -> AbstractAsyncContextManager[Any, None]:
         """Enter a resource; each half of its generator runs in a greenlet."""
+        refuse_key(scope)
         return _Held(contextmanager(res.fn)(_AwaitingPorts(self, scope), *args, **kwargs))
 
     async def iterate(
@@ -166,6 +201,9 @@ class Awaiting(abc.ABC):
                 return
 
 
+_leaving: set[asyncio.Future[Any]] = set()
+
+
 class _Held(AbstractAsyncContextManager[Any, None]):
     """A blocking context manager entered and left in greenlets."""
 
@@ -178,7 +216,11 @@ class _Held(AbstractAsyncContextManager[Any, None]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Any:
-        return await greenlet_spawn(self._manager.__exit__, kind, error, trace)
+        # In a task of its own: a cancellation that comes again while it leaves must not stop what it has to write.
+        leaving = asyncio.ensure_future(greenlet_spawn(self._manager.__exit__, kind, error, trace))
+        _leaving.add(leaving)  # the loop keeps only a weak reference
+        leaving.add_done_callback(_leaving.discard)
+        return await asyncio.shield(leaving)
 
 
 class _BlockingPorts(Ports):
@@ -204,6 +246,17 @@ class _BlockingPorts(Ports):
             raise WrongColour
         return result
 
+    def session(self, work: Callable[[Session], Any]) -> Any:
+        with self._runner.session(self._scope) as session:
+            return work(session)
+
+    def validate(self) -> tuple[int, int]:
+        return self._runner.validate()
+
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        assert isinstance(self._runner, BlockingEngine)  # noqa: S101 - inside a transaction there is no such procedure
+        return self._runner.administer(work)
+
 
 class _AwaitingPorts(Ports):
     def __init__(self, runner: Awaiting, scope: Scope) -> None:
@@ -224,17 +277,47 @@ class _AwaitingPorts(Ports):
         result = fn(*args)
         return await_only(result) if inspect.isawaitable(result) else result
 
+    def session(self, work: Callable[[Session], Any]) -> Any:
+        async def run() -> Any:
+            async with self._runner.session(self._scope) as session:
+                return await session.run_sync(work)
+
+        return await_only(run())
+
+    def validate(self) -> tuple[int, int]:
+        return await_only(self._runner.validate())
+
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        assert isinstance(self._runner, AwaitingEngine)  # noqa: S101 - inside a transaction there is no such procedure
+        return await_only(self._runner.administer(work))
+
+
+class Place(Protocol):
+    """Where a database is, whatever the colour: a server or a file."""
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to a revision."""
+
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        """Run work as the login of the migrations, each statement its own transaction."""
+
 
 class BlockingEngine(Blocking):
     """A runner that owns connections."""
+
+    place: Place
 
     @abc.abstractmethod
     def open(self) -> None:
         """Connect and make sure, once, that the schema is the one this library knows."""
 
-    @abc.abstractmethod
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision."""
+        self.place.migrate(revision)
+
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        """Run work as the login of the migrations, each statement its own transaction."""
+        return self.place.administer(work)
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -244,13 +327,19 @@ class BlockingEngine(Blocking):
 class AwaitingEngine(Awaiting):
     """A runner that owns connections."""
 
+    place: Place
+
     @abc.abstractmethod
     async def open(self) -> None:
         """Connect and make sure, once, that the schema is the one this library knows."""
 
-    @abc.abstractmethod
     async def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision."""
+        await asyncio.to_thread(self.place.migrate, revision)
+
+    async def administer(self, work: Callable[[Connection], Any]) -> Any:
+        """Run work as the login of the migrations, each statement its own transaction."""
+        return await asyncio.to_thread(self.place.administer, work)
 
     @abc.abstractmethod
     async def close(self) -> None:

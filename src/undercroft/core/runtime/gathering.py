@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from undercroft.core.scope import Scope
-from undercroft.errors import CommitUnknown
+from undercroft.errors import CommitUnknown, ConstraintViolation, InvalidInput, UndercroftError
 
 if TYPE_CHECKING:
     from undercroft.core.operation import gathered
@@ -51,7 +51,7 @@ class Gatherings:
         try:
             outcomes = await run(scope, append.single if len(batch) == 1 else append.many, [item for item, _ in batch])
         except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-            if len(batch) == 1 or not isinstance(error, Exception) or isinstance(error, CommitUnknown):
+            if len(batch) == 1 or not _may_be_one_items(error):
                 for _, outcome in batch:
                     if not outcome.done():
                         outcome.set_exception(_for(error))
@@ -62,6 +62,13 @@ class Gatherings:
             for (_, outcome), result in zip(batch, outcomes, strict=True):
                 if not outcome.done():
                     outcome.set_result(result)
+
+
+def _may_be_one_items(error: BaseException) -> bool:
+    """Tell whether a batch can have failed because of one of its items; an outage is everybody's, and at once."""
+    if isinstance(error, UndercroftError):
+        return isinstance(error, InvalidInput | ConstraintViolation)
+    return isinstance(error, Exception)
 
 
 def _for(error: BaseException) -> BaseException:

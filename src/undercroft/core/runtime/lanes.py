@@ -58,6 +58,18 @@ class _Lane:
             self.idle.pop().drop()
             self.open -= 1
 
+    def _grown(self, held: Any) -> Any:
+        """Refuse a new connection if the store was closed while it was made."""
+        if self.closed:
+            held.drop()
+            raise StoreClosed
+        return held
+
+    def take_idle(self) -> list[Any]:
+        """Lend every connection that nobody uses."""
+        taken, self.idle = self.idle, []
+        return taken
+
     @property
     def use(self) -> dict[str, int]:
         """How many connections are open, idle, and waited for."""
@@ -70,6 +82,7 @@ class AwaitingLane(_Lane):
     def __init__(self, connect: Callable[[], Awaitable[Any]], size: int, timeout: float, recycle: float) -> None:
         super().__init__(size, timeout, recycle)
         self._connect = connect
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def take(self) -> Any:
         """Lend a connection; raises PoolTimeout when none becomes free in time."""
@@ -81,24 +94,39 @@ class AwaitingLane(_Lane):
             if self.open < self.size:
                 self.open += 1
                 return await self._grow()
-        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.waiters.append(waiter)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Any] = loop.create_future()
+        turn = loop.time() + self.timeout, waiter
+        self.waiters.append(turn)
+        if self._alarm is None:
+            self._alarm = loop.call_at(turn[0], self._refuse_late)
         try:
-            held = await asyncio.wait_for(waiter, self.timeout)
-        except BaseException as error:
+            held = await waiter
+        except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._pass_on(waiter.result())
-            elif waiter in self.waiters:
-                self.waiters.remove(waiter)
-            if isinstance(error, TimeoutError):
-                raise PoolTimeout from error
+            elif turn in self.waiters:
+                self.waiters.remove(turn)
             raise
         return await self._grow() if held is None else held
+
+    def _refuse_late(self) -> None:
+        """Refuse who has waited too long: one timer for all, where one for each would cost more than the wait."""
+        loop = asyncio.get_running_loop()
+        self._alarm = None
+        while self.waiters:
+            deadline, waiter = self.waiters[0]
+            if deadline > loop.time():
+                self._alarm = loop.call_at(deadline, self._refuse_late)
+                return
+            self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(PoolTimeout())
 
     async def _grow(self) -> Any:
         """Open a connection for which a place is taken already."""
         try:
-            return await self._connect()
+            return self._grown(await self._connect())
         except BaseException:
             self._pass_on(None)
             raise
@@ -110,10 +138,21 @@ class AwaitingLane(_Lane):
             held = None
         self._pass_on(held)
 
+    def close(self) -> None:
+        """Drop what is idle and refuse who waits; what is lent is dropped when it comes back."""
+        self.closed = True
+        self.forget_idle()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        while self.waiters:
+            _, waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(StoreClosed())
+
     def _pass_on(self, held: Any) -> None:
         """Hand on a connection, or None for the place of one, to the first who still waits."""
         while self.waiters:
-            waiter = self.waiters.popleft()
+            _, waiter = self.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(held)
                 return
@@ -138,9 +177,9 @@ class BlockingLane(_Lane):
 
     def take(self) -> Any:
         """Lend a connection; raises PoolTimeout when none becomes free in time."""
-        if self.closed:
-            raise StoreClosed
         with self._lock:
+            if self.closed:
+                raise StoreClosed
             if not self.waiters and (held := self._fresh()) is not None:
                 return held
             waiter = None
@@ -151,17 +190,30 @@ class BlockingLane(_Lane):
                 self.waiters.append(waiter)
         if waiter is None:
             return self._grow()
-        if not waiter.ready.wait(self.timeout):
-            with self._lock:
-                if not waiter.ready.is_set():
-                    self.waiters.remove(waiter)
-                    raise PoolTimeout
+        try:
+            waiter.ready.wait(self.timeout)
+        except BaseException:  # KeyboardInterrupt: what is handed over in this moment must not be lost
+            if not self._withdraw(waiter) and not waiter.refused:
+                self._pass_on(waiter.held)
+            raise
+        if self._withdraw(waiter):
+            raise PoolTimeout
+        if waiter.refused:
+            raise StoreClosed
         return self._grow() if waiter.held is None else waiter.held
+
+    def _withdraw(self, waiter: "_Waiter") -> bool:
+        """Stop waiting, or tell that the wait is over already."""
+        with self._lock:
+            if waiter.ready.is_set():
+                return False
+            self.waiters.remove(waiter)
+            return True
 
     def _grow(self) -> Any:
         """Open a connection for which a place is taken already."""
         try:
-            return self._connect()
+            return self._grown(self._connect())
         except BaseException:
             self._pass_on(None)
             raise
@@ -173,24 +225,39 @@ class BlockingLane(_Lane):
             held = None
         self._pass_on(held)
 
+    def close(self) -> None:
+        """Drop what is idle and refuse who waits; what is lent is dropped when it comes back."""
+        with self._lock:
+            self.closed = True
+            super().forget_idle()
+            while self.waiters:
+                self.waiters.popleft().refuse()
+
     def _pass_on(self, held: Any) -> None:
         """Hand on a connection, or None for the place of one, to the first who waits."""
         with self._lock:
             if self.waiters:
                 self.waiters.popleft().hand(held)
-            elif held is None:
-                self.open -= 1
-            else:
+            elif held is not None and not self.closed:
                 self.idle.append(held)
+            else:
+                self.open -= 1
+                if held is not None:
+                    held.drop()
 
 
 class _Waiter:
-    __slots__ = ("held", "ready")
+    __slots__ = ("held", "ready", "refused")
 
     def __init__(self) -> None:
         self.ready = threading.Event()
         self.held: Any = None
+        self.refused = False
 
     def hand(self, held: Any) -> None:
         self.held = held
+        self.ready.set()
+
+    def refuse(self) -> None:
+        self.refused = True
         self.ready.set()

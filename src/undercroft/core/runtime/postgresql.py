@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
+import orjson
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -19,78 +20,52 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 from typing_extensions import override
 
+from undercroft.core.idempotency import is_keyed, work
 from undercroft.core.operation import operation
 from undercroft.core.retry import Attempts, Budget
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine, Facts
+from undercroft.core.runtime.greenlets import GreenletPool
 from undercroft.core.runtime.lanes import AwaitingLane, BlockingLane
-from undercroft.core.runtime.postgresql_ports import AsyncpgPort, PostgresqlPort, PsycopgPort
+from undercroft.core.runtime.postgresql_open import OpenTransaction, validate
+from undercroft.core.runtime.postgresql_ports import AsyncpgPort, PostgresqlPort, PsycopgPort, answer_lost
 from undercroft.core.runtime.server import Server
-from undercroft.core.runtime.transaction import AwaitingTransaction, BlockingTransaction
+from undercroft.core.runtime.transaction import AwaitingTransaction
 from undercroft.core.scope import Scope
 from undercroft.core.tx import Tx
-from undercroft.errors import CommitUnknown, DatabaseUnavailable, UndercroftError
+from undercroft.errors import CommitUnknown, DatabaseUnavailable, StoreClosed, UndercroftError, WrongColour
 
 
 def _attempt(
-    port: PostgresqlPort, server: Server, scope: Scope, op: operation[..., Any], work: Callable[[Tx], Any]
+    port: PostgresqlPort, server: Server, scope: Scope, op: operation[..., Any], call: Callable[[Tx], Any]
 ) -> Any:
     """Run an operation once on a connection of the hot lane; the same for both drivers."""
-    if scope.tenant_id is not None and server.direct and op.access != "write":
+    if scope.tenant_id is not None and server.direct and op.access != "write" and not is_keyed(scope, op):
         # One statement, one message: it enters the tenant itself and is its own transaction.
         tx = Tx(port, server.dialect, scope.tenant_id, scope.tenant_name, entering=True)
         try:
-            return work(tx)
-        except DatabaseUnavailable as error:
-            if op.access == "append":
-                raise CommitUnknown from error
-            raise
+            return call(tx)
         except UndercroftError as error:
+            if answer_lost(error):
+                port.rollback()  # nothing to roll back, but it ends what may still be under way
+                if op.access == "append":
+                    raise CommitUnknown from error
             error.context.setdefault("tenant", scope.tenant_name)
             raise
     port.begin(scope, privileged=server.privileged)
     try:
-        result = work(Tx(port, server.dialect, scope.tenant_id, scope.tenant_name))
-    except Exception:
+        result = call(Tx(port, server.dialect, scope.tenant_id, scope.tenant_name))
+    except BaseException:  # interrupted between two statements too: nobody else may find the transaction open
         port.rollback()
         raise
     port.commit()
     return result
 
 
-def _begin_open(
-    connection: Connection, server: Server, scope: Scope, port_type: type[PostgresqlPort]
-) -> BlockingTransaction:
-    """Enter a scope as the first statement of a transaction of SQLAlchemy's, so that SQLAlchemy knows that it began."""
-    try:
-        for command in server.dialect.begin(scope, privileged=server.privileged).split("; ")[1:] or ["SELECT 1"]:
-            connection.exec_driver_sql(command)
-    except SQLAlchemyError as error:
-        meaning = server.dialect.translate(error)
-        if meaning is None:
-            raise
-        meaning.context.setdefault("tenant", scope.tenant_name)
-        raise meaning from error
-    port = port_type(connection.connection.driver_connection, server.dialect, server.slow)
-    return BlockingTransaction(
-        Tx(port, server.dialect, scope.tenant_id, scope.tenant_name), server.facts({}), lambda: connection
-    )
-
-
-def _commit_open(connection: Connection, server: Server) -> None:
-    try:
-        connection.commit()
-    except SQLAlchemyError as error:
-        meaning = server.dialect.translate(error)
-        if isinstance(meaning, DatabaseUnavailable):
-            raise CommitUnknown from error
-        raise (meaning or error) from error
-
-
 class BlockingPostgresql(BlockingEngine):
     """Runs on psycopg in the caller's thread."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        self._server = self.place = server
         self._hot: Engine | None = None
         self._open: Engine | None = None
         self._lane = BlockingLane(self._connect, server.hot_size, server.pool_timeout, server.recycle)
@@ -104,17 +79,17 @@ class BlockingPostgresql(BlockingEngine):
             lent = self._hot.raw_connection()
             driver: Any = lent.driver_connection
             lent.detach()
-        except SQLAlchemyError as error:
-            raise self._server.dialect.translate(error) or DatabaseUnavailable() from error
+        except Exception as error:  # the driver's own: raw_connection() wraps nothing
+            raise self._server.dialect.translate(error) or error from error
         driver.autocommit = True
-        return PsycopgPort(driver, self._server.dialect, self._server.slow)
+        return PsycopgPort(driver, self._server)
 
     @override
     def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if not self._ready:
-            self.open()
+        self._ensure_open()
         self._budget.earn()
-        attempts = Attempts(self._budget)
+        attempts = Attempts(self._budget, keyed=is_keyed(scope, op))
+        call = work(scope, op, args, kwargs)
         while True:
             try:
                 if op.lane == "open":
@@ -122,13 +97,13 @@ class BlockingPostgresql(BlockingEngine):
                         return transaction.run(scope, op, *args, **kwargs)
                 port = self._lane.take()
                 try:
-                    return _attempt(port, self._server, scope, op, lambda tx: op.fn(tx, *args, **kwargs))
+                    return _attempt(port, self._server, scope, op, call)
                 finally:
                     self._lane.give(port)
             except UndercroftError as error:
                 wait = attempts.delay(error)
                 if wait is None:
-                    raise
+                    raise attempts.outcome(error)  # noqa: B904 - most often the very same
                 if isinstance(error, DatabaseUnavailable):
                     self._lane.forget_idle()
             time.sleep(wait)
@@ -136,19 +111,22 @@ class BlockingPostgresql(BlockingEngine):
     @override
     @contextmanager
     def transaction(self, scope: Scope) -> Generator[Blocking, None, None]:
-        if not self._ready:
-            self.open()
+        self._ensure_open()
         assert self._open is not None  # noqa: S101 - open() made it
         with self._server.translated():
             connection = self._open.connect()
         with connection:
-            transaction = _begin_open(connection, self._server, scope, PsycopgPort)
+            transaction = OpenTransaction(connection, self._server, scope, PsycopgPort)
             try:
                 yield transaction
-                transaction.end()
-                _commit_open(connection, self._server)
+                transaction.commit()
+            except Exception:
+                raise
+            except BaseException:
+                transaction.abandon()
+                raise
             finally:
-                transaction.end()
+                transaction.settle()
 
     @override
     @contextmanager
@@ -161,6 +139,23 @@ class BlockingPostgresql(BlockingEngine):
     def facts(self) -> Facts:
         return self._server.facts(self._lane.use)
 
+    def _ensure_open(self) -> None:
+        if self._lane.closed:
+            raise StoreClosed
+        if not self._ready:
+            self.open()
+
+    @override
+    def validate(self) -> tuple[int, int]:
+        self._ensure_open()
+        assert self._open is not None  # noqa: S101 - open() made it
+        hot = self._lane.take_idle()
+        dropped = sum(not port.answers() for port in hot)
+        for port in hot:
+            self._lane.give(port)
+        tried, replaced = validate(self._open)
+        return tried + len(hot), replaced + dropped
+
     @override
     def open(self) -> None:
         with self._opening:
@@ -168,7 +163,7 @@ class BlockingPostgresql(BlockingEngine):
                 return
             self._server.check()
             arguments = self._server.engine_arguments("psycopg")
-            self._hot = create_engine(poolclass=NullPool, **arguments)
+            self._hot = create_engine(poolclass=NullPool, json_deserializer=orjson.loads, **arguments)
             self._open = create_engine(**self._server.open_pool, **arguments)
             self._server.attach(self._hot.dialect)
             with self._server.translated(), self._hot.connect():
@@ -176,13 +171,8 @@ class BlockingPostgresql(BlockingEngine):
             self._ready = True
 
     @override
-    def migrate(self, revision: str = "head") -> None:
-        self._server.migrate(revision)
-
-    @override
     def close(self) -> None:
-        self._lane.closed = True
-        self._lane.forget_idle()
+        self._lane.close()
         if self._open is not None:
             self._open.dispose()
 
@@ -192,12 +182,14 @@ class AwaitingPostgresql(AwaitingEngine):
 
     def __init__(self, server: Server) -> None:
         super().__init__()
-        self._server = server
+        self._server = self.place = server
         self._hot: AsyncEngine | None = None
         self._open: AsyncEngine | None = None
         self._lane = AwaitingLane(self._connect, server.hot_size, server.pool_timeout, server.recycle)
         self._budget = Budget()
+        self._greenlets = GreenletPool()
         self._opening = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = False
 
     async def _connect(self) -> AsyncpgPort:
@@ -206,16 +198,16 @@ class AwaitingPostgresql(AwaitingEngine):
             lent = await self._hot.raw_connection()
             driver = lent.driver_connection
             lent.detach()
-        except (SQLAlchemyError, OSError) as error:
-            raise self._server.dialect.translate(error) or DatabaseUnavailable() from error
-        return AsyncpgPort(driver, self._server.dialect, self._server.slow)
+        except Exception as error:  # the driver's own: raw_connection() wraps nothing
+            raise self._server.dialect.translate(error) or error from error
+        return AsyncpgPort(driver, self._server)
 
     @override
     async def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if not self._ready:
-            await self.open()
+        await self._ensure_open()
         self._budget.earn()
-        attempts = Attempts(self._budget)
+        attempts = Attempts(self._budget, keyed=is_keyed(scope, op))
+        call = work(scope, op, args, kwargs)
         while True:
             try:
                 if op.lane == "open":
@@ -223,15 +215,13 @@ class AwaitingPostgresql(AwaitingEngine):
                         return await transaction.run(scope, op, *args, **kwargs)
                 port = await self._lane.take()
                 try:
-                    return await greenlet_spawn(
-                        _attempt, port, self._server, scope, op, lambda tx: op.fn(tx, *args, **kwargs)
-                    )
+                    return await self._greenlets.run(_attempt, port, self._server, scope, op, call)
                 finally:
                     self._lane.give(port)
             except UndercroftError as error:
                 wait = attempts.delay(error)
                 if wait is None:
-                    raise
+                    raise attempts.outcome(error)  # noqa: B904 - most often the very same
                 if isinstance(error, DatabaseUnavailable):
                     self._lane.forget_idle()
             await asyncio.sleep(wait)
@@ -239,24 +229,22 @@ class AwaitingPostgresql(AwaitingEngine):
     @override
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncGenerator[Awaiting, None]:
-        if not self._ready:
-            await self.open()
+        await self._ensure_open()
         assert self._open is not None  # noqa: S101 - open() made it
         with self._server.translated():
             connection = await self._open.connect()
         try:
-            inner = await connection.run_sync(_begin_open, self._server, scope, AsyncpgPort)
+            inner = await connection.run_sync(OpenTransaction, self._server, scope, AsyncpgPort)
             try:
                 yield AwaitingTransaction(inner, greenlet_spawn)
-                inner.end()
-                await connection.run_sync(_commit_open, self._server)
+                await greenlet_spawn(inner.commit)
+            except Exception:
+                raise
+            except BaseException:
+                inner.abandon()
+                raise
             finally:
-                inner.end()
-        except Exception:
-            raise
-        except BaseException:
-            await connection.invalidate()  # cancelled in the middle of an exchange: never used again
-            raise
+                await greenlet_spawn(inner.settle)
         finally:
             await connection.close()
 
@@ -271,6 +259,31 @@ class AwaitingPostgresql(AwaitingEngine):
     def facts(self) -> Facts:
         return self._server.facts(self._lane.use)
 
+    async def _ensure_open(self) -> None:
+        if self._lane.closed:
+            raise StoreClosed
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            message = "This AsyncStore belongs to another event loop."
+            raise WrongColour(message, hint="open one in each event loop, and close it there")
+        if not self._ready:
+            await self.open()
+
+    @override
+    async def validate(self) -> tuple[int, int]:
+        await self._ensure_open()
+        assert self._open is not None  # noqa: S101 - open() made it
+        hot = self._lane.take_idle()
+        try:
+            dropped = [await greenlet_spawn(port.answers) for port in hot].count(False)
+        finally:
+            for port in hot:
+                self._lane.give(port)
+        tried, replaced = await greenlet_spawn(validate, self._open.sync_engine)
+        return tried + len(hot), replaced + dropped
+
     @override
     async def open(self) -> None:
         async with self._opening:
@@ -278,7 +291,7 @@ class AwaitingPostgresql(AwaitingEngine):
                 return
             await asyncio.to_thread(self._server.check)
             arguments = self._server.engine_arguments("asyncpg")
-            self._hot = create_async_engine(poolclass=NullPool, **arguments)
+            self._hot = create_async_engine(poolclass=NullPool, json_deserializer=orjson.loads, **arguments)
             self._open = create_async_engine(**self._server.open_pool, **arguments)
             self._server.attach(self._hot.dialect)
             with self._server.translated():
@@ -287,12 +300,7 @@ class AwaitingPostgresql(AwaitingEngine):
             self._ready = True
 
     @override
-    async def migrate(self, revision: str = "head") -> None:
-        await asyncio.to_thread(self._server.migrate, revision)
-
-    @override
     async def close(self) -> None:
-        self._lane.closed = True
-        self._lane.forget_idle()
+        self._lane.close()
         if self._open is not None:
             await self._open.dispose()

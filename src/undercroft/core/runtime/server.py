@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from undercroft.core.dialects.postgresql import PostgresqlDialect
 from undercroft.core.runtime.base import Facts, History
+from undercroft.core.runtime.deadlines import Deadlines
 from undercroft.core.schema import to_json
 from undercroft.core.slowlog import SlowLog
 from undercroft.errors import ConfigurationError, MissingExtra, PoolTimeout
@@ -32,6 +33,7 @@ _PRIVILEGED = text(
 class Server:
     """Addresses, sizes and rights.
 
+    ``relayed`` tells that a pooler stands before the server, whatever the settings say: it gave us a key of its own.
     ``privileged`` tells that this login passes through the walls by itself; it puts on the application's role first.
     ``direct`` tells that a statement may be a transaction of its own: not for a privileged login, and not behind a
     pooler, which may run the two messages of a prepared statement on two servers.
@@ -43,12 +45,14 @@ class Server:
         self._dialect: PostgresqlDialect | None = None
         self.slow = slow
         self.pooled = settings.pooler == "transaction"
+        self.relayed = False
         self.privileged = False
         self.direct = False
         # One connection in four, and at least one, is left to callers' own transactions.
         self.hot_size = max(1, settings.pool_size * 3 // 4)
         self.pool_timeout = float(settings.pool_timeout)
         self.recycle = float(settings.pool_recycle)
+        self.deadlines = Deadlines(float(settings.query_timeout))
 
     @property
     def dialect(self) -> PostgresqlDialect:
@@ -62,7 +66,7 @@ class Server:
 
     def facts(self, pool: dict[str, int]) -> Facts:
         """Say what is known without asking the server."""
-        return Facts("postgresql", str(self._settings.database), self._history.head, pool)
+        return Facts("postgresql", str(self._settings.database), self._history.head, pool, self.pooled, self.relayed)
 
     @property
     def open_pool(self) -> dict[str, Any]:
@@ -90,18 +94,34 @@ class Server:
         }
         if driver == "psycopg":
             arguments["paramstyle"] = "format"  # by position, as the compiled path passes values
+        if url is None:  # migrations may take their time
+            connect |= self._limits(driver)
         if self.pooled:
-            # Prepared statements do not survive a change of the server connection behind the pooler.
+            # Prepared statements do not survive a change of the server connection behind the pooler; one without a
+            # name is never left behind there, to meet another program's of the same name.
             connect |= (
-                {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+                {
+                    "statement_cache_size": 0,
+                    "prepared_statement_cache_size": 0,
+                    "prepared_statement_name_func": str,
+                }
                 if driver == "asyncpg"
                 else {"prepare_threshold": None}
             )
         return arguments
 
+    def _limits(self, driver: Driver) -> dict[str, Any]:
+        """Limit what runs past our ports, through SQLAlchemy: psycopg has no clock, and a pooler takes no options."""
+        if driver == "asyncpg":
+            return {"command_timeout": self.deadlines.limit}
+        return {} if self.pooled else {"options": f"-c statement_timeout={_milliseconds(self.deadlines.limit)}"}
+
     def check(self) -> None:
         """Make sure that the schema is the one this library knows, and learn what this login may do."""
         with self._connected(self._settings.database) as connection:
+            driver: Any = connection.connection.driver_connection
+            self.relayed = driver.info.backend_pid != connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+            connection.rollback()
             if self._settings.auto_migrate:
                 self._history.upgrade(connection)
             else:
@@ -125,6 +145,11 @@ class Server:
         with self._connected(self._settings.migrate) as connection:
             self._history.upgrade(connection, revision)
 
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        """Run work as the login of the migrations, each statement its own transaction."""
+        with self._connected(self._settings.migrate) as connection:
+            return work(connection.execution_options(isolation_level="AUTOCOMMIT"))
+
     @contextmanager
     def _connected(self, url: DatabaseUrl) -> Generator[Connection, None, None]:
         engine: Engine = create_engine(poolclass=NullPool, **self.engine_arguments("psycopg", url))
@@ -143,3 +168,8 @@ class Server:
             if meaning is None:
                 raise
             raise meaning from error
+
+
+def _milliseconds(seconds: float) -> int:
+    """Round up to what PostgreSQL's timeouts hold; its 0 would mean none."""
+    return max(1, min(2**31 - 1, round(seconds * 1000)))

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
+from undercroft.core.idempotency import work
 from undercroft.core.operation import operation
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine, Facts
 from undercroft.core.runtime.sqlite_file import SqliteFile
@@ -28,7 +29,7 @@ class BlockingSqlite(BlockingEngine):
     """Runs in the caller's thread; threads of one store take turns at writing."""
 
     def __init__(self, file: SqliteFile, *, migrate: bool) -> None:
-        self._file = file
+        self._file = self.place = file
         self._migrate = migrate
         self._writing = threading.Lock()
 
@@ -36,11 +37,11 @@ class BlockingSqlite(BlockingEngine):
     def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if not self._file.is_open:
             self.open()
-        work = functools.partial(_apply, op, args, kwargs)
+        call = work(scope, op, args, kwargs)
         if op.access in {"read", "point"}:
-            return self._file.read(scope, work)
+            return self._file.read(scope, call)
         with self._writing:
-            return self._file.write(scope, work)
+            return self._file.write(scope, call)
 
     @override
     @contextmanager
@@ -63,12 +64,12 @@ class BlockingSqlite(BlockingEngine):
         return self._file.facts
 
     @override
-    def open(self) -> None:
-        self._file.open(migrate=self._migrate)
+    def validate(self) -> tuple[int, int]:
+        return self._file.validate()
 
     @override
-    def migrate(self, revision: str = "head") -> None:
-        self._file.migrate(revision)
+    def open(self) -> None:
+        self._file.open(migrate=self._migrate)
 
     @override
     def close(self) -> None:
@@ -82,16 +83,12 @@ class BlockingSqlite(BlockingEngine):
             yield session
 
 
-def _apply(op: operation[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tx: Tx) -> Any:
-    return op.fn(tx, *args, **kwargs)
-
-
 class AwaitingSqlite(AwaitingEngine):
     """Writes in one thread that shares commits, reads in a few; a point read runs on the loop if nothing blocks it."""
 
     def __init__(self, file: SqliteFile, *, migrate: bool) -> None:
         super().__init__()
-        self._file = file
+        self._file = self.place = file
         self._migrate = migrate
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="undercroft-reader")
         self._writer: Writer | None = None
@@ -100,16 +97,16 @@ class AwaitingSqlite(AwaitingEngine):
     async def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if not self._file.is_open:
             await self.open()
-        work = functools.partial(_apply, op, args, kwargs)
+        call = work(scope, op, args, kwargs)
         if op.access == "point":
             try:
-                return self._file.read_at_once(scope, work)
+                return self._file.read_at_once(scope, call)
             except LockTimeout:  # a checkpoint or recovery is under way: wait for it in a thread
                 pass
         if op.access in {"read", "point"}:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._readers, self._file.read, scope, work)
-        return await asyncio.wrap_future(self._thread().submit(scope, work))
+            return await loop.run_in_executor(self._readers, self._file.read, scope, call)
+        return await asyncio.wrap_future(self._thread().submit(scope, call))
 
     def _thread(self) -> Writer:
         if self._file.closed:
@@ -152,12 +149,12 @@ class AwaitingSqlite(AwaitingEngine):
         return self._file.facts
 
     @override
-    async def open(self) -> None:
-        await asyncio.to_thread(self._file.open, migrate=self._migrate)
+    async def validate(self) -> tuple[int, int]:
+        return self._file.validate()
 
     @override
-    async def migrate(self, revision: str = "head") -> None:
-        await asyncio.to_thread(self._file.migrate, revision)
+    async def open(self) -> None:
+        await asyncio.to_thread(self._file.open, migrate=self._migrate)
 
     @override
     async def close(self) -> None:

@@ -4,7 +4,7 @@ Readers have connections of their own and never wait for the writer (write-ahead
 writes at a time; between processes SQLite's own lock decides, waited for with its busy timeout and our retries.
 """
 
-import sqlite3
+import functools
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -16,6 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from undercroft.core.dialects.sqlite import SqliteDialect, SqlitePort, connect
+from undercroft.core.dialects.sqlite_connection import FileConnection, WalledConnection
+from undercroft.core.dialects.sqlite_views import schemas
 from undercroft.core.retry import Attempts, Budget
 from undercroft.core.runtime.base import Facts, History
 from undercroft.core.runtime.transaction import BlockingTransaction
@@ -37,14 +39,14 @@ class SqliteFile:
         self.dialect = SqliteDialect()
         self.budget = Budget()
         self._closed = False
-        self._readers: list[sqlite3.Connection] = []
-        self._writer: sqlite3.Connection | None = None
-        self._writer_shown: Engine | None = None
-        self._prompt: sqlite3.Connection | None = None
+        self._readers: list[FileConnection] = []
+        self._writer: FileConnection | None = None
+        self._writer_shown: tuple[WalledConnection, Engine] | None = None
+        self._prompt: FileConnection | None = None
         self._opening = threading.Lock()
         self._open = False
 
-    def tx(self, connection: sqlite3.Connection, scope: Scope) -> Tx:
+    def tx(self, connection: FileConnection, scope: Scope) -> Tx:
         """Begin an operation's view on a connection: the tenant is checked before anything else."""
         port = SqlitePort(connection, self.slow)
         if scope.tenant_id is not None:
@@ -57,7 +59,7 @@ class SqliteFile:
         return self._closed
 
     @contextmanager
-    def reading(self) -> Generator[sqlite3.Connection, None, None]:
+    def reading(self) -> Generator[FileConnection, None, None]:
         """Lend a connection that cannot write."""
         if self.closed:
             raise StoreClosed
@@ -70,7 +72,7 @@ class SqliteFile:
         finally:
             self._take_back(connection)
 
-    def _take_back(self, connection: sqlite3.Connection) -> None:
+    def _take_back(self, connection: FileConnection) -> None:
         if self.closed:
             connection.close()
         else:
@@ -81,20 +83,22 @@ class SqliteFile:
         with self.reading() as connection:
             connection.execute("BEGIN")
             try:
-                return work(self.tx(connection, scope))
-            finally:
-                connection.execute("ROLLBACK")
+                result = work(self.tx(connection, scope))
+            except BaseException:
+                self.rollback(connection)  # after an error of the disk or of the file, COMMIT would raise another one
+                raise
+            connection.execute("COMMIT")  # keeps a tenant's views, which are temporary and all that can be written
+            return result
 
-    def writer(self) -> sqlite3.Connection:
+    def writer(self) -> FileConnection:
         """The one connection that writes; whoever asks must hold the right to."""
         if self.closed:
             raise StoreClosed
         if self._writer is None:
             self._writer = connect(self.path)
-            self._writer_shown = _shown(self._writer)
         return self._writer
 
-    def begin(self, connection: sqlite3.Connection) -> None:
+    def begin(self, connection: FileConnection) -> None:
         """Take the file's write lock, waiting for other processes."""
         attempts = Attempts(self.budget)
         self.budget.earn()
@@ -109,7 +113,7 @@ class SqliteFile:
             else:
                 return
 
-    def commit(self, connection: sqlite3.Connection) -> None:
+    def commit(self, connection: FileConnection) -> None:
         """Make the transaction durable, or roll it back and raise."""
         try:
             SqlitePort(connection, self.slow).execute("COMMIT", ())
@@ -117,7 +121,7 @@ class SqliteFile:
             self.rollback(connection)
             raise
 
-    def rollback(self, connection: sqlite3.Connection) -> None:
+    def rollback(self, connection: FileConnection) -> None:
         """Undo the transaction where SQLite has not done so by itself (it does on a full disk, for one)."""
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -147,14 +151,20 @@ class SqliteFile:
         connection = self.writer()
         self.begin(connection)
         try:
-            return BlockingTransaction(self.tx(connection, scope), self.facts, self._show_writer)
+            tx = self.tx(connection, scope)
+            return BlockingTransaction(tx, self.facts, functools.partial(self._show_writer, connection, scope))
         except BaseException:
             self.rollback(connection)
             raise
 
-    def _show_writer(self) -> Connection:
-        assert self._writer_shown is not None  # noqa: S101 - made with the writer
-        return self._writer_shown.connect()
+    def _show_writer(self, connection: FileConnection, scope: Scope) -> Connection:
+        if self._writer_shown is None:
+            walled = WalledConnection(connection)
+            self._writer_shown = walled, _shown(walled)
+        walled, engine = self._writer_shown
+        walled.tenant_id = scope.tenant_id
+        names = dict.fromkeys((*schemas(), None), "main")
+        return engine.connect().execution_options(schema_translate_map=names)
 
     def commit_transaction(self, transaction: BlockingTransaction) -> None:
         """Make a caller's transaction durable."""
@@ -164,6 +174,7 @@ class SqliteFile:
     def abandon_transaction(self) -> None:
         """Undo whatever a caller's transaction left open."""
         if self._writer is not None:
+            self._writer.walls.leave()
             self.rollback(self._writer)
 
     @contextmanager
@@ -175,6 +186,17 @@ class SqliteFile:
                 yield connection
         finally:
             raw.close()
+
+    def validate(self) -> tuple[int, int]:
+        """Try the connections that nobody uses; those to a file do not break, so none is ever dropped."""
+        with self.reading() as connection:
+            connection.execute("SELECT 1")
+        return 1, 0
+
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        """Run work on a connection of its own, each statement its own transaction."""
+        with self.sqlalchemy() as connection:
+            return work(connection)
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the file's schema to a revision; several processes may do so at once."""
@@ -216,10 +238,10 @@ class SqliteFile:
         self._writer = self._prompt = None
 
 
-def _shown(raw: sqlite3.Connection) -> Engine:
+def _shown(raw: FileConnection | WalledConnection) -> Engine:
     """Make an engine that has this one connection; transactions on it stay ours.
 
-    It connects at once: at its first connect an engine looks at the database and then rolls back, whatever was begun.
+    RETURNING knows nothing of what the database filled in where a view is written, so a session asks again for that.
     """
     engine = create_engine(
         "sqlite://",
@@ -229,4 +251,7 @@ def _shown(raw: sqlite3.Connection) -> Engine:
         execution_options={"schema_translate_map": dict(SqliteDialect.schema_map)},
     )
     engine.connect().close()
+    dialect = engine.dialect
+    dialect.insert_returning = dialect.update_returning = dialect.delete_returning = False
+    dialect.insert_executemany_returning = dialect.use_insertmanyvalues = False
     return engine

@@ -73,13 +73,15 @@ class Writer:
             _settle(batch[0], lambda: self._file.write(batch[0].scope, batch[0].work))
         elif batch:
             try:
-                self._share(batch)
+                for job in self._share(batch):
+                    self._run([job])
             except BaseException as error:  # noqa: BLE001 - whatever it is, every waiting caller must hear it
                 for job in batch:
                     if not job.future.done():
                         job.future.set_exception(error)
 
-    def _share(self, batch: list["Job"]) -> None:
+    def _share(self, batch: list["Job"]) -> list["Job"]:
+        """Run jobs in one transaction; returns those that another one's failure has undone."""
         connection = self._file.writer()
         self._file.begin(connection)
         done: list[tuple[Job, Any]] = []
@@ -87,18 +89,19 @@ class Writer:
             connection.execute("SAVEPOINT job")
             try:
                 result = job.work(self._file.tx(connection, job.scope))
-            except BaseException as error:
-                if not connection.in_transaction:
-                    raise  # SQLite gave up the whole transaction: nothing of this batch is stored
+            except BaseException as error:  # noqa: BLE001 - handed to the caller who waits
+                job.future.set_exception(error)
+                if not connection.in_transaction:  # SQLite gave up the whole of it, as it does where time ran out
+                    return [other for other in batch if not other.future.done()]
                 connection.execute("ROLLBACK TO job")
                 connection.execute("RELEASE job")
-                job.future.set_exception(error)
             else:
                 connection.execute("RELEASE job")
                 done.append((job, result))
         self._file.commit(connection)
         for job, result in done:
             job.future.set_result(result)
+        return []
 
 
 class Job:

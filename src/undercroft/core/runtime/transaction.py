@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
+from undercroft.core.idempotency import work
 from undercroft.core.operation import gathered, operation
 from undercroft.core.runtime.base import Awaiting, Blocking, Facts
+from undercroft.core.runtime.tenant_session import TenantSession
 from undercroft.core.scope import Scope
 from undercroft.core.tx import Tx
 from undercroft.errors import StoreClosed
@@ -21,7 +23,10 @@ ENDED = "The transaction has ended."
 
 
 class BlockingTransaction(Blocking):
-    """Runs operations in an open transaction; a transaction inside it is a savepoint."""
+    """Runs operations in an open transaction; a transaction inside it is a savepoint.
+
+    ``foreign`` tells whether SQL of a caller's own has run in it.
+    """
 
     def __init__(self, tx: Tx, facts: Facts, sqlalchemy: Callable[[], Connection]) -> None:
         self._tx: Tx | None = tx
@@ -29,10 +34,12 @@ class BlockingTransaction(Blocking):
         self._sqlalchemy = sqlalchemy
         self._shown: Connection | None = None
         self._depth = 0
+        self.foreign = False
 
     @override
     def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return op.fn(self.tx, *args, **kwargs)
+        self.foreign |= op.lane == "open"
+        return work(scope, op, args, kwargs)(self.tx)
 
     @property
     @override
@@ -49,6 +56,7 @@ class BlockingTransaction(Blocking):
     def connection(self) -> Connection:
         """Show the transaction's connection as SQLAlchemy's."""
         self.tx  # noqa: B018 - refuses after the end
+        self.foreign = True
         if self._shown is None:
             self._shown = self._sqlalchemy()
             if not self._shown.in_transaction():
@@ -64,6 +72,11 @@ class BlockingTransaction(Blocking):
     def end(self) -> None:
         """Refuse what comes later."""
         self._tx = None
+
+    @override
+    def validate(self) -> tuple[int, int]:
+        self.tx.sql("SELECT 1")
+        return 1, 0
 
     @override
     @contextmanager
@@ -91,7 +104,7 @@ class BlockingTransaction(Blocking):
     @override
     @contextmanager
     def session(self, scope: Scope) -> Generator[Session, None, None]:
-        with Session(self.connection(), join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+        with TenantSession(scope.tenant_id, self.connection(), self.tx.dialect) as session:
             yield session
             session.commit()
 
@@ -107,12 +120,19 @@ class AwaitingTransaction(Awaiting):
 
     @override
     async def gather(self, scope: Scope, append: gathered[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if scope.idempotency_key is not None:
+            return await self.run(scope, append.keyed, *args, **kwargs)
         return (await self.run(scope, append.single, [append.fn(*args, **kwargs)]))[0]
 
     @property
     @override
     def facts(self) -> Facts:
         return self.inner.facts
+
+    @override
+    async def validate(self) -> tuple[int, int]:
+        tried: tuple[int, int] = await self._in_turn(self.inner.validate)
+        return tried
 
     async def _in_turn(self, fn: Callable[[], Any]) -> Any:
         async with self._turn:
@@ -137,12 +157,11 @@ class AwaitingTransaction(Awaiting):
     @override
     @asynccontextmanager
     async def session(self, scope: Scope) -> AsyncGenerator[AsyncSession, None]:
-        options: dict[str, Any] = {"join_transaction_mode": "create_savepoint", "expire_on_commit": False}
         connection = await self._in_turn(self.inner.connection)
 
-        def blocking(*, bind: None, binds: None, **given: Any) -> Session:  # noqa: ARG001 - an AsyncSession passes both
-            return Session(connection, **given)
+        def blocking(*, bind: None, binds: None) -> Session:  # noqa: ARG001 - an AsyncSession passes both
+            return TenantSession(scope.tenant_id, connection, self.inner.tx.dialect)
 
-        async with AsyncSession(sync_session_class=blocking, **options) as session:  # type: ignore[arg-type]  # called only
+        async with AsyncSession(sync_session_class=blocking) as session:  # type: ignore[arg-type]  # called only
             yield session
             await session.commit()

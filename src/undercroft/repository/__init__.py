@@ -1,0 +1,72 @@
+"""Repositories: the rows of one model, ours or one of yours, at the speed of the driver."""
+
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from undercroft.core.operation import C, Slice
+from undercroft.repository import objects, ops
+from undercroft.repository.kinds import About, M, many, maybe, one, paged, plain, streamed
+from undercroft.repository.plan import Plan
+
+__all__ = ["ObjectRepository", "Repositories", "Repository"]
+
+T = TypeVar("T")
+
+
+class Repository(About[C, M], Generic[C, M]):
+    """Creates, reads, changes and deletes the rows of one model.
+
+    What comes back has the model's columns as attributes, with their types; it is a frozen copy of the row, and no
+    instance of the model: relations and further methods are those of ``repository(model, as_orm=True)``.
+
+    ``where`` names columns and the values they must have, ``{"name": "x", "age >=": 3}``; the operators are ``=``, as
+    where there is none, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in``, ``not in``, and None is a value as any other.
+    ``order_by`` names columns too, ``"-created_at"`` the latest first. For anything else there is `query`.
+    """
+
+    create = one(ops.create, access="append")
+    create_many = plain(ops.create_many, access="write")
+    get = one(ops.get, access="point")
+    get_or_none = maybe(ops.get_or_none, access="point")
+    update = one(ops.update, access="append")
+    delete = plain(ops.delete, access="write")
+    list = many(ops.list_, access="read")
+    page = paged(ops.page, access="read")
+    each = streamed(ops.each)
+    count = plain(ops.count, access="read")
+    exists = plain(ops.exists, access="read")
+    query = many(objects.query_rows)
+
+
+class ObjectRepository(About[C, M], Generic[C, M]):
+    """The same with instances of the model, through an ORM session that is closed when they come: they are detached."""
+
+    create = one(objects.create)
+    create_many = plain(ops.create_many, access="write")
+    get = one(objects.get)
+    get_or_none = maybe(objects.get_or_none)
+    update = one(objects.update)
+    delete = plain(ops.delete, access="write")
+    list = many(objects.list_)
+    page = paged(objects.page)
+    count = plain(ops.count, access="read")
+    exists = plain(ops.exists, access="read")
+    query = many(objects.query)
+
+
+class Repositories(Slice[C], Generic[C]):
+    """What has repositories: the store, for tables without tenants, and each tenant."""
+
+    @overload
+    def repository(self, model: type[T]) -> Repository[C, T]: ...
+    @overload
+    def repository(self, model: type[T], *, as_orm: Literal[True]) -> ObjectRepository[C, T]: ...
+    def repository(self, model: type[Any], *, as_orm: bool = False) -> Any:
+        """Return the repository of a mapped class, of ours in `undercroft.models` or of your own.
+
+        With ``as_orm`` it gives instances of the class instead of frozen rows.
+
+        Raises:
+            InvalidInput: the class is not mapped to one table.
+        """
+        kind = ObjectRepository if as_orm else Repository
+        return kind(self._runner, self._scope, Plan.of(model))

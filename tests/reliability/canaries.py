@@ -1,0 +1,99 @@
+"""Tenants whose every row is recognised wherever it turns up: made for each table from its columns and constraints."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from undercroft import models
+from undercroft.core import ids
+from undercroft.core.types import BigInt, Bool, Json, Text, TsVector, UtcDateTime, Uuid
+
+ROWS = 3
+EVERYBODY = "everybody"
+"""A word that every message can be found by."""
+
+
+def tables() -> list[sa.Table]:
+    """Our tables on PostgreSQL that hold tenants' rows, parents first."""
+    return [
+        table
+        for table in models.Base.metadata.sorted_tables
+        if table.schema == "undercroft" and table.name != "tenants" and "postgresql" in _engines(table)
+    ]
+
+
+def columns(table: sa.Table) -> list[sa.Column[Any]]:
+    """The columns that a table has on PostgreSQL."""
+    return [column for column in table.columns if "postgresql" in _engines(column)]
+
+
+def _engines(thing: sa.Table | sa.Column[Any]) -> set[str]:
+    return thing.info.get("engines", {"postgresql", "sqlite"})
+
+
+@dataclass
+class Canaries:
+    """A tenant and its rows; ``secret`` stands in every text that is no key, and nobody else may ever see it."""
+
+    name: str
+    id: UUID
+    secret: str
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[UUID]:
+        """The ids of all its rows."""
+        every = [value for rows in self.rows.values() for row in rows for value in row.values()]
+        return [value for value in every if isinstance(value, UUID) and value != self.id]
+
+    def fill(self, connection: sa.Connection, random: Random) -> None:
+        """Insert rows into every table, as a login that passes the walls."""
+        for table in tables():
+            made = [self._row(table, number, random) for number in range(ROWS)]
+            connection.execute(table.insert(), made)
+            self.rows[table.name] = made
+
+    def _row(self, table: sa.Table, number: int, random: Random) -> dict[str, Any]:
+        row = {column.name: self._value(table, column, number, random) for column in columns(table)}
+        for constraint in table.foreign_key_constraints:
+            if constraint.referred_table.name in self.rows:
+                parent = self.rows[constraint.referred_table.name][number]
+                row |= {element.parent.name: parent[element.column.name] for element in constraint.elements}
+        return row | {"tenant_id": self.id}
+
+    def _value(self, table: sa.Table, column: sa.Column[Any], number: int, random: Random) -> Any:
+        for check in _checks(table):
+            if found := re.search(rf"\b{column.name} IN \(([^)]*)\)", check):
+                return found[1].split(",")[number % len(found[1].split(","))].strip().strip("'")
+            if found := re.search(rf"length\({column.name}\) = (\d+)", check):
+                return random.randbytes(int(found[1]))
+        match column.type:
+            case Uuid():
+                return ids.new()
+            case Text():
+                return f"{self.name if column.primary_key else self.secret} {column.name} {number}"
+            case UtcDateTime():
+                return datetime.now(UTC)
+            case Json():
+                return {"secret": self.secret}
+            case TsVector():
+                return f"'{EVERYBODY}':1 '{self.secret.lower()}':2"
+            case Bool() | sa.Boolean():
+                return number % 2 == 0
+            case BigInt() | sa.Integer():
+                return number + 1
+            case sa.Float() | sa.Numeric():
+                return number + 0.5
+            case sa.LargeBinary():
+                return self.secret.encode()
+        raise TypeError(f"no canary for {table.name}.{column.name} of type {column.type!r}: teach it here")
+
+
+def _checks(table: sa.Table) -> Iterable[str]:
+    return [str(c.sqltext) for c in table.constraints if isinstance(c, sa.CheckConstraint)]

@@ -1,0 +1,138 @@
+"""Many tasks on few connections, some cancelled at any moment: nobody is ever given another tenant's values."""
+
+import asyncio
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from tests import servers
+from undercroft import AsyncStore, Settings, errors
+from undercroft.core.operation import Slice, operation
+from undercroft.core.runtime.postgresql_ports import PostgresqlPort
+from undercroft.core.tx import Tx
+from undercroft.users.models import User
+
+TASKS = 500
+TENANTS = 20
+CANCELLED = 0.1
+SEED = 20261126
+
+_NAMES = sa.select(User.name)  # by the walls alone
+
+
+def names(tx: Tx) -> list[str]:
+    return [name for (name,) in tx.rows(_NAMES)]
+
+
+class Peek(Slice[Any]):
+    names = operation(names, access="read")
+
+
+class Crowd:
+    """Tasks that ask for tenants' values, and what they were told that was not theirs."""
+
+    def __init__(self, store: AsyncStore, keys: list[str]) -> None:
+        self.store = store
+        self.keys = keys
+        self.random = Random(SEED)
+        self.replies = 0
+        self.cancelled = 0
+        self.wrong: list[str] = []
+        self.failures: list[BaseException] = []
+
+    async def ask(self, key: str) -> list[str]:
+        """Ask for values that all name their tenant."""
+        tenant = self.store.tenant(key)
+        match self.random.randrange(7):
+            case 0:
+                return [(await tenant.users.get("U1")).name]
+            case 1:
+                return [user.name for user in await tenant.users.list()]
+            case 2:
+                return [str((await tenant.audit.log("a.b", by=key)).actor)]
+            case 3:
+                return [str(event.actor) for event in await tenant.audit.recent(limit=3)]
+            case 4:
+                async with tenant.transaction() as tx:
+                    return [(await tx.users.ensure("U1")).name, *[user.name for user in await tx.users.list()]]
+            case 5:
+                async with tenant.session() as session:
+                    return list(await session.scalars(sa.select(User.name)))
+            case _:
+                return await Peek(tenant._runner, tenant._scope).names()
+
+    async def one(self, calls: int) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(calls):
+            key = self.random.choice(self.keys)
+            asked = asyncio.create_task(self.ask(key))
+            if self.random.random() < CANCELLED:
+                loop.call_later(self.random.uniform(0, 0.2), asked.cancel)
+            try:
+                values = await asked
+            except asyncio.CancelledError:
+                self.cancelled += 1
+            except Exception as error:  # noqa: BLE001 - the test shows it
+                self.failures.append(error)
+            else:
+                self.replies += len(values)
+                self.wrong += [f"{value} to {key}" for value in values if value != key]
+
+    async def all(self, replies: int) -> None:
+        while self.replies < replies and len(self.failures) < 100:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(TASKS):
+                    tasks.create_task(self.one(5))
+
+
+async def crowded(url: str, replies: int) -> Crowd:
+    settings = Settings.load(url, pool_size=5, max_overflow=0, pool_timeout=60)
+    async with AsyncStore(settings=settings) as store:
+        keys = [f"slack:T{uuid4().hex[:12].upper()}" for _ in range(TENANTS)]
+        for key in keys:
+            await store.tenants.ensure(key)
+            await store.tenant(key).users.ensure("U1", name=key)
+        crowd = Crowd(store, keys)
+        await crowd.all(replies)
+        async with asyncio.timeout(10):  # nothing is stuck, and no connection is lost
+            await asyncio.gather(*(store.tenant(key).users.get("U1") for key in keys))
+        assert store._engine._lane.use["waiting"] == 0
+        return crowd
+
+
+def check(crowd: Crowd) -> None:
+    assert crowd.wrong == []
+    assert crowd.failures == []
+    assert crowd.cancelled > 100
+
+
+WAYS = ["postgresql", *servers.names("pgbouncer")]
+
+
+@pytest.mark.parametrize("engine", WAYS, indirect=True)
+def test_nobody_sees_anybody_elses_values(database_url):
+    check(asyncio.run(crowded(database_url, 5_000)))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", WAYS, indirect=True)
+def test_nobody_sees_anybody_elses_values_at_length(database_url, soak_share):
+    check(asyncio.run(crowded(database_url, int(100_000 * soak_share))))
+
+
+@pytest.mark.parametrize("engine", servers.names("pgbouncer"), indirect=True)
+def test_control_a_tenant_set_for_the_session_is_seen_by_others(database_url, monkeypatch):
+    def begin(self: PostgresqlPort, scope: Any, *, privileged: bool) -> None:
+        if scope.tenant_id:
+            self.execute(f"SELECT set_config('undercroft.tenant', '{scope.tenant_id}', false)", ())
+            self.execute("BEGIN", ())
+        else:
+            right(self, scope, privileged=privileged)
+
+    right = PostgresqlPort.begin
+    monkeypatch.setattr(PostgresqlPort, "begin", begin)
+    crowd = asyncio.run(crowded(database_url, 1_000))
+    assert crowd.wrong != []
