@@ -18,13 +18,19 @@ from undercroft.archive.search_tables import message_search, messages_fts
 from undercroft.audit.models import AuditEvent
 from undercroft.core.idempotency_models import IdempotencyKey
 from undercroft.core.schema import Base
+from undercroft.queries.models import QueryRun
+from undercroft.results.models import CachedResult, CachedResultTable, CacheDay, ResultLease
+from undercroft.sessions.models import UserSession
 from undercroft.tenants.models import Tenant
-from undercroft.users.models import User
+from undercroft.users.models import User, UserMapping
 
 __all__ = [
     "Attachment",
     "AuditEvent",
     "Base",
+    "CacheDay",
+    "CachedResult",
+    "CachedResultTable",
     "Channel",
     "ChannelMember",
     "IdempotencyKey",
@@ -32,10 +38,14 @@ __all__ = [
     "Message",
     "MessageVersion",
     "Quarantine",
+    "QueryRun",
     "Reaction",
     "ReactionUser",
+    "ResultLease",
     "Tenant",
     "User",
+    "UserMapping",
+    "UserSession",
     "message_search",
     "messages_fts",
 ]

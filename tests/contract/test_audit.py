@@ -96,9 +96,11 @@ def test_the_bytes_of_an_event_are_frozen(tenant):
         f'"event_type":"config.set","format":1,"id":"{written.id}","occurred_at":"{moment}",'
         f'"status":"success","tenant":"{tenant.id}"}}'
     ).encode()
-    told = {key: value for key, value in json.loads(expected).items() if key not in {"format", "id", "tenant", "occurred_at"}}
+    ours = {"format", "id", "tenant", "occurred_at"}
+    told = {key: value for key, value in json.loads(expected).items() if key not in ours}
     assert event_bytes(tenant.id, written.id, written.occurred_at, told) == expected
-    assert written.event_hash == event_hash(expected) == hashlib.sha256(b"undercroft/audit-event/1\0" + expected).digest()
+    assert event_hash(expected) == hashlib.sha256(b"undercroft/audit-event/1\0" + expected).digest()
+    assert written.event_hash == event_hash(expected)
 
 
 def test_events_logged_at_once_are_gathered_and_each_caller_gets_his_own(database_url):

@@ -25,10 +25,10 @@ def test_ensure_creates_once_and_changes_what_is_given(store):
 def test_an_unknown_tenant_is_refused_at_the_first_use(store):
     nobody = store.tenant(key())
     for call in (
-        lambda: nobody.users.list(),
+        nobody.users.list,
         lambda: nobody.users.ensure("U1"),
         lambda: nobody.audit.log("a.b"),
-        lambda: nobody.stats(),
+        nobody.stats,
         lambda: store.tenants.get(key()),
         lambda: store.tenants.update(key(), name="x"),
         lambda: store.tenants.soft_delete(key()),
@@ -57,7 +57,7 @@ def test_a_deleted_tenant_is_out_of_reach_until_restored(store):
         lambda: acme.users.get("U1"),
         lambda: acme.users.ensure("U2"),
         lambda: acme.audit.log("a.b"),
-        lambda: acme.stats(),
+        acme.stats,
         lambda: store.tenants.ensure(name),
         lambda: store.tenants.update(name, name="x"),
     ):
@@ -91,7 +91,7 @@ def test_list_by_filter_and_page(store):
     names = {key() for _ in range(5)}
     for name in names:
         store.tenants.ensure(name, plan_tier=plan)
-    gone = sorted(names)[0]
+    gone = min(names)
     store.tenants.soft_delete(gone)
     assert {one.key for one in store.tenants.list(plan_tier=plan)} == names - {gone}
     assert {one.key for one in store.tenants.list(plan_tier=plan, include_deleted=True)} == names

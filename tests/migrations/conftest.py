@@ -126,6 +126,16 @@ def fill(tenant: UUID) -> list[str]:
         "idempotency_keys (tenant_id, operation, key, request_hash, created_at, expires_at)": (
             "'op', '{t}', '', now(), now()"
         ),
+        "user_sessions (tenant_id, id, user_native_id, started_at, last_activity_at)": "'{t}', '{t}', now(), now()",
+        "query_history (tenant_id, id, question, status, started_at)": "'{m}', '{t}', 'success', now()",
+        "user_mappings (tenant_id, user_id, native_id, database_user, role, allowed_databases, permissions, created_at,"
+        " updated_at)": "'{t}', '{t}', 'u', 'r', '[]', '[]', now(), now()",
+        "query_cache (tenant_id, key, database, sql, value, size, created_at, last_used_at, expires_at)": (
+            "sha256('{t}'), '{t}', '', '', 0, now(), now(), now()"
+        ),
+        "query_cache_tables (tenant_id, key, name)": "sha256('{t}'), '{t}'",
+        "query_cache_leases (tenant_id, key, holder, database, expires_at)": "sha256(''), '{t}', '{t}', now()",
+        "query_cache_days (tenant_id, day)": "now()",
     }
     return [
         f"INSERT INTO undercroft.{columns} VALUES ('{tenant}', {row.format(t=tenant, m=message)})"

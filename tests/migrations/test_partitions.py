@@ -14,7 +14,8 @@ from undercroft.core import ids
 from undercroft.migrations import history
 from undercroft.migrations.catalogue import faults
 
-PARTITIONED = {"messages", "message_versions", "attachments", "reactions", "reaction_users", "mentions", "audit_events"}
+OF_MESSAGES = {"message_versions", "attachments", "reactions", "reaction_users", "mentions"}
+PARTITIONED = {"messages", "audit_events", "query_history"} | OF_MESSAGES
 _LIST = """
 SELECT p.relname, c.relname
 FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_class c ON c.oid = i.inhrelid

@@ -66,6 +66,13 @@ class Partitioned(_TableScript):
     script = "partitioned"
 
 
+@Operations.register_operation("hot_table", "on_table")
+class HotTable(_TableScript):
+    """Lets autovacuum look after a table whose rows come and go; not a partitioned one, which holds none."""
+
+    script = "hot_table"
+
+
 @Operations.implementation_for(Script)
 def _run(operations: Operations, operation: Script) -> None:
     script = operation.by_engine.get(operations.migration_context.impl.__dialect__)

@@ -1,11 +1,11 @@
 """The users of a tenant, their roles and preferences."""
 
 from undercroft.core.operation import C, Slice, operation, procedure
-from undercroft.users import ops
-from undercroft.users.records import User
+from undercroft.users import mappings, ops
+from undercroft.users.records import DatabaseMapping, User
 from undercroft.users.rules import Role
 
-__all__ = ["Role", "User", "Users"]
+__all__ = ["DatabaseMapping", "Role", "User", "Users"]
 
 
 class Users(Slice[C]):
@@ -16,3 +16,7 @@ class Users(Slice[C]):
     list = operation(ops.list_, access="read")
     set_role = operation(ops.set_role)
     require = procedure(ops.require)
+    map_database = operation(mappings.map_database)
+    unmap_database = operation(mappings.unmap_database)
+    database_mapping = operation(mappings.database_mapping, access="point")
+    authorize_query = procedure(mappings.authorize_query)

@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from undercroft.core.schema import Base
+from undercroft.core.schema import Base, Json
 
 
 class User(Base):
@@ -47,3 +47,23 @@ class User(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class UserMapping(Base):
+    """As whom a user asks a warehouse, which databases of it, and what he may do there."""
+
+    __tablename__ = "user_mappings"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["tenant_id"], ["undercroft.tenants.tenant_id"], ondelete="RESTRICT"),
+        {"sqlite_strict": True},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    native_id: Mapped[str]
+    database_user: Mapped[str]
+    role: Mapped[str]
+    allowed_databases: Mapped[list[str]] = mapped_column(Json)
+    permissions: Mapped[list[str]] = mapped_column(Json)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

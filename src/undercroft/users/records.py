@@ -36,3 +36,22 @@ class User:
     def shown_name(self) -> str:
         """The name that people read."""
         return self.display_name or self.real_name or self.name or self.native_id
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseMapping:
+    """As whom a user asks the warehouse, and what he may ask there; ``native_id`` is the platform's id of the user."""
+
+    native_id: str
+    database_user: str
+    role: str
+    allowed_databases: tuple[str, ...]
+    permissions: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def rights(self) -> tuple[str, ...]:
+        """What decides which rows the warehouse shows: cached results are shared by those who have the same."""
+        permissions = (f"permission:{permission}" for permission in self.permissions)
+        return (f"user:{self.database_user}", f"role:{self.role}", *permissions)

@@ -1,8 +1,11 @@
 """Roles and what they may do."""
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from undercroft.errors import AccessDenied, InvalidInput
+
+if TYPE_CHECKING:
+    from undercroft.users.records import DatabaseMapping
 
 Role = Literal["viewer", "member", "admin", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -39,3 +42,16 @@ def check_change(actor: Role | None, old: Role, new: Role, *, owners: int) -> No
     if old == "owner" and new != "owner" and owners <= 1:
         message = "The last owner of a tenant stays one."
         raise AccessDenied(message, hint="make somebody else an owner first")
+
+
+def denial(mapping: "DatabaseMapping | None", database: str, permission: str, *, deleted: bool) -> str | None:
+    """Tell why somebody with this mapping may not ask a database, None where he may; ``*`` stands for everything."""
+    if deleted:
+        return "the user is deleted"
+    if mapping is None:
+        return "the user has no mapping"
+    if not {"*", database}.intersection(mapping.allowed_databases):
+        return "the database is not among those allowed"
+    if not {"*", permission}.intersection(mapping.permissions):
+        return "the permission is missing"
+    return None

@@ -3,9 +3,9 @@
 
 DROP FUNCTION undercroft.purge(uuid), undercroft.enter_fleet(), undercroft.enter(uuid), undercroft.in_fleet();
 
-DROP FUNCTION undercroft.tenant();
+DROP FUNCTION undercroft.tenant(), undercroft.fleet_or_tenant();
 
-DROP FUNCTION undercroft.refuse();
+DROP FUNCTION undercroft.refuse_nobody(text);
 
 -- Only the one that we made, and only while nobody else's index needs it.
 SET LOCAL ROLE NONE;

@@ -7,10 +7,10 @@ ALTER TABLE undercroft.tenants FORCE ROW LEVEL SECURITY;
 
 -- A login may be a member of both roles, so the fleet's scope must not run into undercroft.tenant(), which raises.
 CREATE POLICY app ON undercroft.tenants FOR SELECT TO undercroft_app
-  USING (tenant_id = (SELECT CASE WHEN NOT undercroft.in_fleet() THEN undercroft.tenant() END));
+  USING (tenant_id = (SELECT undercroft.fleet_or_tenant()));
 
 CREATE POLICY wall ON undercroft.tenants AS RESTRICTIVE TO undercroft_app
-  USING ((SELECT undercroft.in_fleet()) OR tenant_id = (SELECT CASE WHEN NOT undercroft.in_fleet() THEN undercroft.tenant() END))
+  USING ((SELECT undercroft.in_fleet()) OR tenant_id = (SELECT undercroft.fleet_or_tenant()))
   WITH CHECK ((SELECT undercroft.in_fleet()));
 
 CREATE POLICY fleet ON undercroft.tenants TO undercroft_fleet

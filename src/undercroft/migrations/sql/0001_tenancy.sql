@@ -3,16 +3,29 @@
 
 -- Bodies after RETURN or BEGIN ATOMIC are bound when they are made, so no search_path can redirect them, and the planner
 -- writes them into the statement: a policy calls no function. The others pin their search_path.
-CREATE FUNCTION undercroft.refuse() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE
+--
+-- What was entered is handed over, and NULL returned for it: Citus calls this by itself, before coalesce() is computed.
+CREATE FUNCTION undercroft.refuse_nobody(entered text) RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF entered <> '' THEN
+    RETURN NULL;
+  END IF;
   RAISE 'no tenant is entered' USING ERRCODE = '42501';
 END
 $$;
 
 CREATE FUNCTION undercroft.tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(
-  nullif(nullif(current_setting('undercroft.tenant', true), ''), 'fleet')::uuid, undercroft.refuse()
+  nullif(nullif(current_setting('undercroft.tenant', true), ''), 'fleet')::uuid,
+  undercroft.refuse_nobody(nullif(current_setting('undercroft.tenant', true), 'fleet'))
+);
+
+-- The same for tables that the fleet sees as well: NULL where it is entered.
+CREATE FUNCTION undercroft.fleet_or_tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(
+  nullif(nullif(current_setting('undercroft.tenant', true), ''), 'fleet')::uuid,
+  undercroft.refuse_nobody(current_setting('undercroft.tenant', true))
 );
 
 CREATE FUNCTION undercroft.in_fleet() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
@@ -86,11 +99,11 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION undercroft.refuse(), undercroft.tenant(), undercroft.in_fleet(), undercroft.enter(uuid),
-  undercroft.enter_fleet(), undercroft.purge(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION undercroft.refuse_nobody(text), undercroft.tenant(), undercroft.fleet_or_tenant(),
+  undercroft.in_fleet(), undercroft.enter(uuid), undercroft.enter_fleet(), undercroft.purge(uuid) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION undercroft.refuse(), undercroft.tenant(), undercroft.in_fleet(), undercroft.enter(uuid),
-  undercroft.enter_fleet() TO undercroft_app, undercroft_fleet;
+GRANT EXECUTE ON FUNCTION undercroft.refuse_nobody(text), undercroft.tenant(), undercroft.fleet_or_tenant(),
+  undercroft.in_fleet(), undercroft.enter(uuid), undercroft.enter_fleet() TO undercroft_app, undercroft_fleet;
 
 GRANT EXECUTE ON FUNCTION undercroft.purge(uuid) TO undercroft_fleet;
 

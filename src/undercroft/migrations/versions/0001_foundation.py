@@ -29,6 +29,7 @@ def upgrade() -> None:
     for table in TENANT_TABLES:
         op.tenant_policy(table)
     op.append_only("audit_events")
+    op.hot_table("idempotency_keys")
     for table in PARTITIONED:
         op.partitioned(table)
     op.script(postgresql="0001_search_postgresql", sqlite="0001_search_sqlite")
