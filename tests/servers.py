@@ -69,6 +69,8 @@ def run() -> Iterator[None]:
         for keeper in Path(folder).glob("*/keeper"):
             with suppress(FileNotFoundError), _locked(keeper):  # given up when its server has stopped
                 pass
+        for own in _keepers:
+            own.wait()
 
 
 def _environment(name: str) -> str:

@@ -26,6 +26,7 @@ from undercroft.db import Database
 from undercroft.migrations import history
 from undercroft.repository import Repositories
 from undercroft.queries import Queries
+from undercroft.results import Results
 from undercroft.sessions import Sessions
 from undercroft.settings import Settings
 from undercroft.tenants import Tenants, ops as tenant_ops
@@ -48,6 +49,7 @@ class TenantScope(Repositories[C], Generic[C]):
         self.users: Users[C] = Users(runner, scope)
         self.sessions: Sessions[C] = Sessions(runner, scope)
         self.queries: Queries[C] = Queries(runner, scope)
+        self.results: Results[C] = Results(runner, scope)
         self.archive: Archive[C] = Archive(runner, scope)
         self.audit: Audit[C] = Audit(runner, scope)
         self.db: Database[C] = Database(runner, scope)

@@ -19,6 +19,7 @@ MOMENT = datetime(2024, 5, 17, 9, 30, 1, 500, tzinfo=timezone(timedelta(hours=9)
         (None, "-", ""),
         ("日本語", "日本語", "日本語"),
         ("a\tb\nc", "a\tb\nc", "a b c"),
+        ("\x1b[2J\x9b0m\x07", "\ufffd[2J\ufffd0m\ufffd", "\ufffd[2J\ufffd0m\ufffd"),
         (Text("x", style="bold"), Text("x", style="bold"), "x"),
         (Size(None), "-", ""),
         (Size(0), "0 B", "0"),

@@ -1,6 +1,7 @@
 """A mistake gives one line that names the fix and a code a script can read; a traceback is for our own."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def test_a_server_that_does_not_answer_is_3_and_the_password_is_not_told(name: s
     ended = undercroft(*name.split(), "-d", "postgresql://u:hunter2@127.0.0.1:1/x")
     assert (ended.code, ended.err.count("\n")) == (3, 1)
     assert "hunter2" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("name", ["stats", "db current"])
+def test_a_driver_that_is_not_installed_is_named(name: str, undercroft: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    ended = undercroft(*name.split(), "-d", "postgresql://u@127.0.0.1:1/x")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "pip install 'undercroft[postgres]'" in ended.err
 
 
 def test_a_damaged_file_is_3(undercroft: Call):

@@ -132,6 +132,10 @@ def test_what_was_asked_for_is_set_off_and_other_brackets_are_left():
     assert marked("[x](y) says [hello", "hello").plain == "[x](y) says [hello"
 
 
+def test_a_message_cannot_drive_the_terminal():
+    assert "\x1b" not in marked("\x1b]0;owned\x07 [refund]\x1b[2J", "refund").plain
+
+
 def _bold(start: int, end: int):
     from rich.text import Span
 

@@ -55,9 +55,7 @@ def test_who_may_not_is_denied_and_it_is_written_down(tenant, user, database, pe
     tenant.users.map_database("gone", database_user="A", allowed_databases=["SALES"])
     tenant.users.ensure("gone")
     with tenant.session() as session:
-        session.execute(
-            update(models.User).where(models.User.native_id == "gone").values(deleted_at=datetime.now(UTC))
-        )
+        session.execute(update(models.User).where(models.User.native_id == "gone").values(deleted_at=datetime.now(UTC)))
     with pytest.raises(errors.AccessDenied) as denied:
         tenant.users.authorize_query(user, database=database, permission=permission)
     assert reason in str(denied.value)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import pytest
-from sqlalchemy import text
 
 import undercroft
 from undercroft import errors
@@ -54,7 +53,7 @@ class WarehouseError(Exception):
     ],
     ids=["failure", "unstorable text", "long text", "interrupt", "cancellation", "exit"],
 )
-def test_a_block_that_raises_is_recorded_and_the_error_goes_on(store, tenant, colour, raised, status, told):
+def test_a_block_that_raises_is_recorded_and_the_error_goes_on(tenant, raised, status, told):
     queries = tenant.queries
     with pytest.raises(type(raised)) as error, queries.record("Sales?", sql="SELECT 1") as run:
         run.rows = [1]
@@ -340,3 +339,12 @@ _ACTIVE = "undercroft.active_sessions"
 
 def _view(tenant, query, view):
     return [tuple(row) for row in tenant.db.fetch(query.format(view))]
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET tenant_id = tenant_id", "DROP VIEW {}"])
+def test_a_view_is_only_read(store, tenant, statement):
+    tenant.sessions.start("U1")
+    for door in (tenant.db, store.db):
+        with pytest.raises(errors.DatabaseError):
+            door.execute(statement.format(_ACTIVE))
+    assert len(_view(tenant, "SELECT * FROM {}", _ACTIVE)) == 1

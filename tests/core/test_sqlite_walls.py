@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import suppress
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -49,7 +50,7 @@ def path(tmp_path):
 @pytest.fixture
 def store(path):
     with Store(f"sqlite:///{path}") as store:
-        Base.metadata.create_all(sa.create_engine(f"sqlite:///{path}"))
+        Base.metadata.create_all(sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool))
         store.db.execute_script(
             """
             CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
@@ -521,18 +522,16 @@ def test_views_take_the_place_of_tables(written, becomes):
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_rights_are_those_of_postgresql(engine, database_url):
-    with sa.create_engine(database_url.replace("postgresql:", "postgresql+psycopg:")).connect() as connection:
+    with psycopg.connect(database_url) as connection:
         rights = dict(
             connection.execute(
-                sa.text(
-                    """
-                    SELECT relname, ARRAY(SELECT p FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS p
-                                          WHERE has_table_privilege('undercroft_app', c.oid, p))
-                    FROM pg_class AS c WHERE relnamespace = 'undercroft'::regnamespace AND relkind IN ('r', 'p')
-                    AND NOT relispartition AND has_table_privilege('undercroft_app', c.oid, 'SELECT')
-                    """
-                )
-            ).all()
+                """
+                SELECT relname, ARRAY(SELECT p FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS p
+                                      WHERE has_table_privilege('undercroft_app', c.oid, p))
+                FROM pg_class AS c WHERE relnamespace = 'undercroft'::regnamespace AND relkind IN ('r', 'p', 'v')
+                AND NOT relispartition AND has_table_privilege('undercroft_app', c.oid, 'SELECT')
+                """
+            ).fetchall()
         )
     rights.pop("alembic_version")
     assert {name for name, may in rights.items() if not may} == READ_ONLY

@@ -15,7 +15,7 @@ from undercroft.core.dialects.sqlite_search import docid
 from undercroft.core.searchtext import fts5_text
 
 OURS = "slack:TCROWD"
-LARGE, SMALL = 10, 2_000
+LARGE, SMALL = 10, 500
 """So many tenants share the messages, one each in turn; so many have channels and users only."""
 LASTED = timedelta(days=730)
 BEGAN = datetime.now(UTC).replace(microsecond=0) - LASTED - timedelta(days=1)
@@ -60,9 +60,10 @@ INSERT INTO undercroft.messages (tenant_id, id, channel_id, author_id, native_id
   has_link, has_reaction, search_version, search)
 SELECT l.tenant_id, pg_temp.id(n), l.channels[1 + n / 10 % 10], l.users[1 + n / 100 % 20], 'm' || n,
   'message ' || n || ' is one of very many that nobody will read again ' || repeat('alike ', n % 20), pg_temp.sent(n),
-  CASE n / 10 % 5 WHEN 0 THEN pg_temp.id(n) WHEN 1 THEN pg_temp.id(n - 10) WHEN 2 THEN pg_temp.id(n - 20) END,
+  CASE n / 100 % 5 WHEN 0 THEN pg_temp.id(n) WHEN 1 THEN pg_temp.id(n - 100) WHEN 2 THEN pg_temp.id(n - 200) END,
   n / 10 % 20 = 0, n / 10 % 7 = 0, n / 10 % 10 = 0, 1,
-  ('''every'':1 ''word' || n / 10 % 1000 || ''':2' || CASE n / 10 % 5000 WHEN 7 THEN ' ''rare'':3' ELSE '' END)::tsvector
+  ('''every'':1 ''word' || n / 10 % 1000 || ''':2'
+    || CASE n / 10 % 5000 WHEN 7 THEN ' ''rare'':3' ELSE '' END)::tsvector
 FROM generate_series(1, {messages}) n JOIN large l ON l.i = n % {large};
 
 INSERT INTO undercroft.attachments (tenant_id, message_id, position, native_id, kind)
@@ -80,8 +81,9 @@ SELECT tenant_id, id, 1, 'before', sent_at FROM undercroft.messages WHERE has_fi
 
 INSERT INTO undercroft.audit_events (tenant_id, id, event_type, category, action, status, actor, resource_type,
   resource_id, occurred_at, canonical, event_hash)
-SELECT l.tenant_id, pg_temp.id(n), 'seed.step', 'seed', 'step', CASE n / 10 % 50 WHEN 0 THEN 'failure' ELSE 'success' END,
-  'U' || n / 10 % 100, 'config', 'key' || n / 10 % 500, pg_temp.sent(n), '\\x7b7d', sha256('')
+SELECT l.tenant_id, pg_temp.id(n), 'seed.step', 'seed', 'step',
+  CASE n / 10 % 50 WHEN 0 THEN 'failure' ELSE 'success' END, 'U' || n / 20 % 100, 'config', 'key' || n / 20 % 500,
+  pg_temp.sent(n), '\\x7b7d', sha256('')
 FROM generate_series(1, {messages}, 20) m, generate_series(m, m + 9) n JOIN large l ON l.i = n % {large};
 
 INSERT INTO undercroft.query_history (tenant_id, id, user_native_id, question, sql_hash, database, status, started_at,
@@ -92,11 +94,12 @@ SELECT l.tenant_id, pg_temp.id(n), 'U' || n / 10 % 100, 'how many?', sha256(int4
 FROM generate_series(1, {messages}, 50) m, generate_series(m, m + 9) n JOIN large l ON l.i = n % {large};
 
 INSERT INTO undercroft.user_sessions (tenant_id, id, user_native_id, channel, started_at, last_activity_at, ended_at)
-SELECT l.tenant_id, pg_temp.id(n), 'U' || n / 10 % 100, 'C' || n, now(), now(), CASE n / 10 % 50 WHEN 0 THEN NULL ELSE now() END
+SELECT l.tenant_id, pg_temp.id(n), 'U' || n / 10 % 100, 'C' || n, now(), now(),
+  CASE n / 10 % 50 WHEN 0 THEN NULL ELSE now() END
 FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
 
-INSERT INTO undercroft.user_mappings (tenant_id, user_id, native_id, database_user, role, allowed_databases, permissions,
-  created_at, updated_at)
+INSERT INTO undercroft.user_mappings (tenant_id, user_id, native_id, database_user, role, allowed_databases,
+  permissions, created_at, updated_at)
 SELECT tenant_id, id, native_id, 'u', '', '[]', '[]', now(), now() FROM undercroft.users;
 
 INSERT INTO undercroft.quarantine
@@ -126,12 +129,14 @@ SELECT tenant_id, id, 'seed.step', 'seed', 'step', iif(rowid % 50, 'success', 'f
 FROM messages;
 
 INSERT INTO query_history (tenant_id, id, user_native_id, question, sql_hash, database, status, started_at)
-SELECT tenant_id, id, 'U' || rowid % 100, 'how many?', zeroblob(32), 'DB' || rowid % 50, 'success', sent_at FROM messages;
+SELECT tenant_id, id, 'U' || rowid % 100, 'how many?', zeroblob(32), 'DB' || rowid % 50, 'success', sent_at
+FROM messages;
 
 INSERT INTO user_sessions (tenant_id, id, user_native_id, channel, started_at, last_activity_at)
 SELECT tenant_id, id, 'U' || rowid % 100, 'C' || rowid, sent_at, sent_at FROM messages WHERE has_file;
 
-INSERT INTO quarantine SELECT tenant_id, id, 'export.zip', 'general/1.json', rowid, 'no object', '1', sent_at FROM messages;
+INSERT INTO quarantine
+SELECT tenant_id, id, 'export.zip', 'general/1.json', rowid, 'no object', '1', sent_at FROM messages;
 
 INSERT INTO messages_fts (rowid, tenant, body) SELECT docid, tenant, body FROM message_search ORDER BY docid;
 """
@@ -172,7 +177,7 @@ def _fill_file(connection: sqlite3.Connection, tenants: list[bytes], messages: i
         tenant, moment = tenants[n % LARGE], BEGAN + LASTED * n / messages
         id_ = bytes.fromhex(f"{micros(moment) // 1000:012x}80008{n:015x}")
         channel, author = channels[tenant][n // 10 % 10], users[tenant][n // 100 % 20]
-        thread = id_ if n // 10 % 5 == 0 else None
+        thread = id_ if n // 100 % 5 == 0 else None
         rows.append((tenant, id_, channel, author, f"m{n}", f"message {n}", micros(moment), n // 10 % 20 == 0, thread))
         body = fts5_text(["every", f"word{n // 10 % 1000}"] + ["rare"] * (n // 10 % 5000 == 7))
         words.append((docid(UUID(bytes=id_)), tenant, id_, tenant.hex(), body))

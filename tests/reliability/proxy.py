@@ -20,7 +20,8 @@ _IDLE = b"I"
 class Proxy:
     """Passes everything on, but for the replies that it loses together with their connection."""
 
-    def __init__(self, behind: str) -> None:
+    def __init__(self, behind: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         there = urlsplit(behind)
         self._server = (there.hostname, there.port)
         self._open: set[asyncio.StreamWriter] = set()
@@ -34,16 +35,16 @@ class Proxy:
 
     def hang(self) -> None:
         """From now on pass nothing on, as a network does that has gone; nobody is told."""
-        self._passing.clear()
+        self._loop.call_soon_threadsafe(self._passing.clear)
 
     def heal(self) -> None:
         """Pass everything on again."""
-        self._passing.set()
+        self._loop.call_soon_threadsafe(self._passing.set)
 
     def cut(self) -> None:
         """Break every connection."""
-        for writer in self._open:
-            writer.transport.abort()
+        for writer in list(self._open):
+            self._loop.call_soon_threadsafe(writer.transport.abort)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError):
@@ -91,7 +92,7 @@ class Proxy:
 @contextmanager
 def proxy(behind: str, loop: LoopThread) -> Iterator[tuple[Proxy, str]]:
     """A proxy before a database, and the address of the same database through it."""
-    made = Proxy(behind)
+    made = Proxy(behind, loop.loop)
 
     async def start() -> asyncio.Server:
         return await asyncio.start_server(made.serve, "127.0.0.1", 0)

@@ -25,6 +25,14 @@ class Duration:
     seconds: float
 
 
+_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
+
+
+def harmless(text: str) -> str:
+    """Return somebody's text without what drives a terminal: a message may hold the codes that clear a screen."""
+    return text.translate(_CONTROLS)
+
+
 def shown(value: Any) -> str | Text:
     """Return a value as a person reads it."""
     read: str | Text
@@ -44,7 +52,7 @@ def shown(value: Any) -> str | Text:
         case Text():
             read = value
         case _:
-            read = str(value)
+            read = harmless(str(value))
     return read
 
 
@@ -62,7 +70,7 @@ def plain(value: Any) -> str:
         case datetime():
             field = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case _:
-            field = " ".join(str(value).split())  # nothing in it may end the field or the line
+            field = " ".join(harmless(str(value)).split())  # nothing in it may end the field or the line
     return field
 
 

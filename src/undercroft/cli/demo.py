@@ -84,4 +84,6 @@ def _texts(export: SlackExport) -> Iterator[str]:
 
 def _step(out: Output, words: str, remark: str = "") -> None:
     """Head a part with the command that does the same."""
-    out.say("", Text.assemble(("$ ", "dim"), (f"undercroft {words}", "cyan"), (f"  {remark}", "dim")), "")
+    out.say(
+        "", Text.assemble(("$ ", "dim"), (f"undercroft {words}", "cyan"), (f"  {remark}" if remark else "", "dim")), ""
+    )

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from undercroft import Store
-from undercroft.cli.cells import Duration
+from undercroft.cli.cells import Duration, plain
 from undercroft.cli.invocation import Invocation, command, group
 from undercroft.cli.output import Facts, Section
 from undercroft.cli.progress import watched
@@ -76,8 +76,8 @@ class Refusals:
             return Text("Everything was understood")
         parts: list[RenderableType] = [Text(self.title, style="bold")]
         for one in self.refused:
-            begins = Text(" ".join(one.record_text.split()), style="dim", no_wrap=True, overflow="ellipsis")
-            parts.append(Text(f"  {one.path}:{one.position}", style="cyan"))
+            begins = Text(plain(one.record_text), style="dim", no_wrap=True, overflow="ellipsis")
+            parts.append(Text(f"  {plain(one.path)}:{one.position}", style="cyan"))
             parts += [Padding(part, (0, 0, 0, 4)) for part in (Text(one.reason), begins)]
         return Group(*parts)
 

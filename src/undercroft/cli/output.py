@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from undercroft.cli.cells import Duration, Size, plain, shown
+from undercroft.cli.cells import Duration, Size, harmless, plain, shown
 
 SCHEMA_VERSION = 1
 """Of the JSON: raised when a key goes or changes its meaning, not when one is added."""
@@ -96,7 +96,7 @@ def _titled(title: str | None, body: RenderableType) -> RenderableType:
     if title is None:
         return body
     grid = Table.grid()
-    grid.add_row(Text(title, style="bold"))
+    grid.add_row(Text(harmless(title), style="bold"))
     grid.add_row(body)
     return grid
 
@@ -163,7 +163,9 @@ class Output:
             for number, line in enumerate(commands):
                 command, _, remark = line.partition("  ")
                 label = "Next" if number == 0 else ""
-                text = Text.assemble((f"  {label:<6}", "dim"), (command, "cyan"), (f"  {remark.strip()}", "dim"))
+                text = Text.assemble(
+                    (f"  {label:<6}", "dim"), (command, "cyan"), (f"  {remark.strip()}" if remark else "", "dim")
+                )
                 self.console.print(text, soft_wrap=True)
 
     def _print(self, part: RenderableType) -> None:

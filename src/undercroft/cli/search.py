@@ -14,7 +14,7 @@ from rich.text import Text
 
 from undercroft import TenantScope
 from undercroft.cli import moments
-from undercroft.cli.cells import Duration, shown
+from undercroft.cli.cells import Duration, harmless, plain, shown
 from undercroft.cli.invocation import Invocation, command
 from undercroft.cli.names import author_id, channel_id
 from undercroft.errors import InvalidInput
@@ -77,7 +77,7 @@ class Hits:
     def rich(self) -> RenderableType:
         """Return two lines a hit: where it stands, and what it says with the words that were asked for."""
         many = {0: "Nothing", 1: "One message"}.get(len(self.hits), f"{len(self.hits):,} messages")
-        head = Text.assemble((f"{many} for {self.query}", "bold"), (f"  {shown(Duration(self.seconds))}", "dim"))
+        head = Text.assemble((f"{many} for {plain(self.query)}", "bold"), (f"  {shown(Duration(self.seconds))}", "dim"))
         return Group(head, *(part for hit in self.hits for part in self._lines(hit)))
 
     def lines(self) -> list[Sequence[Any]]:
@@ -88,9 +88,12 @@ class Hits:
 
     def _lines(self, hit: Any) -> list[RenderableType]:
         where = Text.assemble(
-            (str(shown(hit.sent_at)), "dim"), "  ", (hit.channel_name, "cyan"), "  ", (hit.author_name, "bold")
+            (str(shown(hit.sent_at)), "dim"),
+            "  ",
+            (plain(hit.channel_name), "cyan"),
+            "  ",
+            (plain(hit.author_name), "bold"),
         )
-        where.truncate(10_000)
         return [Padding(where, (0, 0, 0, 2)), Padding(marked(hit.snippet, self.query), (0, 0, 0, 4))]
 
 
@@ -103,6 +106,7 @@ def find(scope: TenantScope[Any], query: str, **filters: Any) -> Hits:
 
 def marked(snippet: str, query: str) -> Text:
     """Return a snippet with what was asked for set off; brackets around anything else are the message's own."""
+    snippet = harmless(snippet)
     words = re.findall(r"\w+", _folded(query))
     text, at = Text(), 0
     for found in _MARKED.finditer(snippet):

@@ -61,7 +61,7 @@ class Attempts:
         return wait
 
     def outcome(self, error: UndercroftError) -> UndercroftError:
-        """Choose what to raise after the last try: no later failure tells what became of a try whose answer was lost."""
+        """Choose what to raise after the last try: no later failure tells what became of one whose answer was lost."""
         if self._lost and isinstance(error, DatabaseError | IdempotencyInFlight):
             unknown = CommitUnknown()
             unknown.__cause__ = error

@@ -20,7 +20,7 @@ from undercroft.core.tx import Tx
 from undercroft.errors import InvalidInput, NotFound, UndercroftError
 from undercroft.queries.models import QueryRun as Row
 from undercroft.queries.records import Query, Run, Status
-from undercroft.queries.rules import FINAL, check_count, check_final, outcome, row_count, sql_hash
+from undercroft.queries.rules import check_count, check_final, outcome, row_count, sql_hash
 
 logger = logging.getLogger("undercroft")
 
@@ -53,11 +53,7 @@ _FINISH = (
 )
 _CHANGEABLE = ("status", "error", "finished_at", "row_count", "result", "warehouse_query_id")
 _LOCK = _GET.with_for_update()
-_CHANGE = (
-    sa_update(Row)
-    .where(_MINE, Row.id == bindparam("id"))
-    .values({name: bindparam(name) for name in _CHANGEABLE})
-)
+_CHANGE = sa_update(Row).where(_MINE, Row.id == bindparam("id")).values({name: bindparam(name) for name in _CHANGEABLE})
 _APPROVE = (
     sa_update(Row)
     .where(_MINE, Row.id == bindparam("id"), Row.status == "success")

@@ -3,17 +3,17 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Case, bindparam, case, column, func, literal_column, select, table
+from sqlalchemy import Case, bindparam, case, func, literal_column, select, union_all
 
 from undercroft.core import ids
 from undercroft.core.buckets import HOUR, bucket, bucket_start
 from undercroft.core.pages import Filtered, check_limit
-from undercroft.core.schema import SCHEMA
 from undercroft.core.tx import Tx
-from undercroft.core.types import BigInt, Text, UtcDateTime, Uuid
+from undercroft.core.types import BigInt
 from undercroft.errors import InvalidInput
 from undercroft.queries.models import QueryRun as Row
 from undercroft.queries.records import Activity, Hour
+from undercroft.sessions.models import UserSession
 
 LONGEST = timedelta(days=366)
 
@@ -64,20 +64,38 @@ _PERFORMANCE = (
     .group_by(_RANKED.c.hour)
     .order_by(_RANKED.c.hour.desc())
 )
-_SUMMARY = table(
-    "user_activity_summary",
-    column("tenant_id", Uuid),
-    column("user_native_id", Text),
-    *(column(name, BigInt) for name in ("queries", "errors", "sessions", "active_sessions")),
-    column("last_activity_at", UtcDateTime),
-    schema=SCHEMA,
+_NOTHING, _ONE = literal_column("0", BigInt), literal_column("1", BigInt)
+# Not from the view: SQLite would read every tenant's rows before it chooses one's.
+_DONE = union_all(
+    select(
+        Row.user_native_id,
+        _ONE.label("queries"),
+        case((Row.status == literal_column("'failed'"), _ONE), else_=_NOTHING).label("errors"),
+        _NOTHING.label("sessions"),
+        _NOTHING.label("active"),
+        Row.started_at.label("at"),
+    ).where(Row.tenant_id == bindparam("tenant_id"), Row.user_native_id.is_not(None)),
+    select(
+        UserSession.user_native_id,
+        _NOTHING,
+        _NOTHING,
+        _ONE,
+        case((UserSession.ended_at.is_(None), _ONE), else_=_NOTHING),
+        UserSession.last_activity_at,
+    ).where(UserSession.tenant_id == bindparam("tenant_id")),
+).subquery()
+_SUMMARY = (
+    select(
+        _DONE.c.user_native_id,
+        *(func.sum(_DONE.c[name]).label(name) for name in ("queries", "errors", "sessions", "active")),
+        func.max(_DONE.c["at"]).label("last"),
+    )
+    .group_by(_DONE.c.user_native_id)
+    .subquery()
 )
 _ACTIVITY = Filtered(
-    select(*list(_SUMMARY.c)[1:])
-    .where(_SUMMARY.c.tenant_id == bindparam("tenant_id"))
-    .order_by(_SUMMARY.c.last_activity_at.desc(), _SUMMARY.c.user_native_id)
-    .limit(bindparam("limit")),
-    since=_SUMMARY.c.last_activity_at >= bindparam("since"),
+    select(*_SUMMARY.c).order_by(_SUMMARY.c.last.desc(), _SUMMARY.c.user_native_id).limit(bindparam("limit")),
+    since=_SUMMARY.c.last >= bindparam("since"),
 )
 
 
@@ -104,7 +122,8 @@ def activity(tx: Tx, *, days: float | None = None, limit: int = 100) -> list[Act
     """
     since = None if days is None else _since(tx, days, "days", timedelta(days=1))
     statement, used = _ACTIVITY.given(since=since, limit=check_limit(limit))
-    return [Activity(*row) for row in tx.rows(statement, used)]
+    rows = tx.rows(statement, used)
+    return [Activity(user, int(q), int(e), int(s), int(a), at) for user, q, e, s, a, at in rows]
 
 
 def _since(tx: Tx, number: float, field: str, unit: timedelta) -> datetime:

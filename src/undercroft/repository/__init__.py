@@ -1,13 +1,13 @@
 """Repositories: the rows of one model, ours or one of yours, at the speed of the driver."""
 
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Generic, TypeVar
 
 from undercroft.core.operation import C, Slice
-from undercroft.repository import objects, ops
+from undercroft.repository import ops, queries
 from undercroft.repository.kinds import About, M, many, maybe, one, paged, plain, streamed
-from undercroft.repository.plan import Plan
+from undercroft.repository.plan import plan_of
 
-__all__ = ["ObjectRepository", "Repositories", "Repository"]
+__all__ = ["Repositories", "Repository"]
 
 T = TypeVar("T")
 
@@ -34,39 +34,19 @@ class Repository(About[C, M], Generic[C, M]):
     each = streamed(ops.each)
     count = plain(ops.count, access="read")
     exists = plain(ops.exists, access="read")
-    query = many(objects.query_rows)
-
-
-class ObjectRepository(About[C, M], Generic[C, M]):
-    """The same with instances of the model, through an ORM session that is closed when they come: they are detached."""
-
-    create = one(objects.create)
-    create_many = plain(ops.create_many, access="write")
-    get = one(objects.get)
-    get_or_none = maybe(objects.get_or_none)
-    update = one(objects.update)
-    delete = plain(ops.delete, access="write")
-    list = many(objects.list_)
-    page = paged(objects.page)
-    count = plain(ops.count, access="read")
-    exists = plain(ops.exists, access="read")
-    query = many(objects.query)
+    query = many(queries.query)
 
 
 class Repositories(Slice[C], Generic[C]):
     """What has repositories: the store, for tables without tenants, and each tenant."""
 
-    @overload
-    def repository(self, model: type[T]) -> Repository[C, T]: ...
-    @overload
-    def repository(self, model: type[T], *, as_orm: Literal[True]) -> ObjectRepository[C, T]: ...
-    def repository(self, model: type[Any], *, as_orm: bool = False) -> Any:
+    def repository(self, model: type[T], *, as_orm: bool = False) -> Repository[C, T]:
         """Return the repository of a mapped class, of ours in `undercroft.models` or of your own.
 
-        With ``as_orm`` it gives instances of the class instead of frozen rows.
+        With ``as_orm`` it gives instances of the class instead of frozen rows: detached, as after their session's end.
 
         Raises:
             InvalidInput: the class is not mapped to one table.
         """
-        kind = ObjectRepository if as_orm else Repository
-        return kind(self._runner, self._scope, Plan.of(model))
+        plan = plan_of(model)
+        return Repository(self._runner, self._scope, plan.of_instances if as_orm else plan)

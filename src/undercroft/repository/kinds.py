@@ -5,6 +5,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
+from undercroft.core.idempotency import refuse_key
 from undercroft.core.operation import Access, C, Page, Slice, operation, procedure, stream
 from undercroft.core.runtime.base import Awaiting, Blocking
 from undercroft.core.scope import Scope
@@ -40,6 +41,8 @@ class _Kind(Generic[P]):
 
     def _bind(self, obj: About[Any, Any]) -> Any:
         """Keep the bound call in the repository's own dictionary, where the next look-up finds it without this."""
+        if obj._plan.as_orm:  # noqa: SLF001 - a repository is ours
+            refuse_key(obj._scope)  # noqa: SLF001 - no answer can be kept of an instance
         declared, method = obj._plan.declared(self, self._declare)  # noqa: SLF001 - a repository is ours
         bound = functools.partial(getattr(obj._runner, method), obj._scope, declared)  # noqa: SLF001
         obj.__dict__[self.attribute] = functools.update_wrapper(bound, self.fn)

@@ -99,7 +99,7 @@ def list_(
         InvalidInput: there is no such column or operator.
     """
     shape, values = _asked(tx, plan, where)
-    values |= {"limit": check_limit(limit), "offset": check_offset(offset)}
+    values |= {"limit": check_limit(limit), "offset": _check_offset(offset)}
     statement = plan.selection.rows(shape, plan.selection.order(order_by), "offset" if offset else "all")
     return [*map(plan.make, tx.rows(statement, values))]
 
@@ -120,9 +120,9 @@ def page(
     """
     order = plan.selection.order(order_by)
     shape, values = _asked(tx, plan, where)
-    values |= {"limit": check_limit(limit) + 1, **check_after(plan, order, after)}
+    values |= {"limit": check_limit(limit) + 1, **_after(plan, order, after)}
     found = tx.rows(plan.selection.rows(shape, order, "all" if after is None else "after"), values)
-    return paged([*map(plan.make, found)], order, limit)
+    return _paged([*map(plan.make, found)], order, limit)
 
 
 def each(
@@ -144,7 +144,7 @@ def exists(tx: Tx, plan: AnyPlan, where: Where | None = None) -> bool:
     return tx.row(plan.selection.any(shape), values) is not None
 
 
-def check_after(plan: AnyPlan, order: Order, after: Any) -> dict[str, Any]:
+def _after(plan: AnyPlan, order: Order, after: Any) -> dict[str, Any]:
     """Return the parameters that continue after a row; raises InvalidInput for what is not of this order."""
     plan.selection.check_pageable(order)
     if after is None:
@@ -154,14 +154,14 @@ def check_after(plan: AnyPlan, order: Order, after: Any) -> dict[str, Any]:
     return {f"after_{place}": value for place, value in enumerate(after)}
 
 
-def check_offset(offset: int) -> int:
+def _check_offset(offset: int) -> int:
     """Return how many rows to pass over; raises InvalidInput for less than none."""
     if offset < 0:
         raise InvalidInput("An offset is not negative", field="offset")
     return offset
 
 
-def paged(items: list[Any], order: Order, limit: int) -> Page[Any]:
+def _paged(items: list[Any], order: Order, limit: int) -> Page[Any]:
     """Make a page of one item more than it may have, which says whether another one follows."""
     if len(items) <= limit:
         return Page(items)

@@ -1,16 +1,19 @@
 """What is known of a model once, so that a call on its repository need not ask again."""
 
+import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, configure_mappers, make_transient_to_detached
+from sqlalchemy.orm.instrumentation import ClassManager, manager_of_class
 
 from undercroft.core import ids
 from undercroft.core.dialects.base import ReturnedRow
@@ -38,8 +41,6 @@ class Plan(Generic[M]):
     which is all but the tenant.
     """
 
-    _known: ClassVar[dict[type, "Plan[Any]"]] = {}
-
     def __init__(self, model: type[M]) -> None:
         mapper = _mapper(model)
         self.model = model
@@ -56,7 +57,8 @@ class Plan(Generic[M]):
         self.key = tuple(name for name in self.identity if not self.is_tenant(name)) or self.identity
         self.types = _types(model, self.attributes)
         self.row = _row_class(model, self.types)
-        self.make: Callable[[Sequence[Any]], M] = _maker(self.row, tuple(self.attributes))
+        self.make: Callable[[Sequence[Any]], M] = _row_maker(self.row, tuple(self.attributes))
+        self.as_orm = False
         self.selection = Selection(self)
         self.returned = ReturnedRow(self.selection.is_key(), tuple(self.attributes.values()))
         self.delete = sa.delete(self.table).where(*self.selection.is_key())
@@ -70,13 +72,13 @@ class Plan(Generic[M]):
         self._inserts: dict[tuple[str, ...], sa.Insert] = {}
         self._declared: dict[Any, tuple[Any, str]] = {}
 
-    @classmethod
-    def of(cls, model: type[M]) -> "Plan[M]":
-        """Return the plan of a model, the same one for every repository."""
-        known = cls._known.get(model)
-        if known is None:
-            known = cls._known[model] = Plan(model)
-        return known
+    @functools.cached_property
+    def of_instances(self) -> "Plan[M]":
+        """The same plan, which makes instances of the model."""
+        other = copy.copy(self)
+        other.make = _instance_maker(self.model, tuple(self.attributes))
+        other.as_orm, other._declared = True, {}  # noqa: SLF001 - it is one of us
+        return other
 
     def declared(self, kind: Any, declare: Callable[["Plan[Any]"], tuple[Any, str]]) -> tuple[Any, str]:
         """Return what a kind declares for this model, once."""
@@ -146,15 +148,6 @@ class Plan(Generic[M]):
                 raise InvalidInput(f"{name} says which row it is, and stays", field=name, hint="create another row")
         return {**{name: fill() for name, fill in self._refreshers.items()}, **changes}
 
-    def instance(self, values: Mapping[str, Any]) -> M:
-        """Make an instance of the model that has these values."""
-        fields = dataclasses.fields(self.model) if dataclasses.is_dataclass(self.model) else ()
-        later = {field.name for field in fields if not field.init}
-        made = self.model(**{name: value for name, value in values.items() if name not in later})
-        for name in later & set(values):
-            setattr(made, name, values[name])
-        return made
-
     def insert(self, names: tuple[str, ...]) -> sa.Insert:
         """Return the statement that inserts a row of these attributes and returns all of it."""
         known = self._inserts.get(names)
@@ -165,6 +158,17 @@ class Plan(Generic[M]):
             known = sa.insert(self.table).values(values).returning(*self.attributes.values())
             self._inserts[names] = known
         return known
+
+
+_PLANS: dict[type, Plan[Any]] = {}
+
+
+def plan_of(model: type[M]) -> Plan[M]:
+    """Return the plan of a model, the same one for every repository."""
+    known = _PLANS.get(model)
+    if known is None:
+        known = _PLANS[model] = Plan(model)
+    return known
 
 
 def _mapper(model: type) -> Mapper[Any]:
@@ -217,13 +221,28 @@ def _row_class(model: type, types: Mapping[str, _Type]) -> type:
     return row
 
 
-def _maker(row: type, names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+def _instance_maker(model: type, names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+    # What the ORM makes of a row when it loads it, without a session and a statement of its own.
+    configure_mappers()
+    manager: ClassManager[Any] = manager_of_class(model)
+
+    def make(values: Sequence[Any]) -> Any:
+        made = manager.new_instance()
+        made.__dict__.update(zip(names, values, strict=True))
+        make_transient_to_detached(made)
+        return made
+
+    return make
+
+
+def _row_maker(row: type, names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
     # Past __init__, which for a frozen class costs three times as much as the rest of reading a row.
     new: Callable[[type], Any] = object.__new__
+    assign = object.__setattr__
 
     def make(values: Sequence[Any]) -> Any:
         made = new(row)
-        made.__dict__.update(zip(names, values, strict=True))
+        assign(made, "__dict__", dict(zip(names, values, strict=True)))
         return made
 
     return make

@@ -31,7 +31,6 @@ class Selection:
         self._plan = plan
         self.one = sa.select(*plan.attributes.values()).where(*self.is_key())
         self.rows = lru_cache(SHAPES)(self._rows)
-        self.objects = lru_cache(SHAPES)(self._objects)
         self.count = lru_cache(SHAPES)(self._count)
         self.any = lru_cache(SHAPES)(self._any)
 
@@ -82,12 +81,6 @@ class Selection:
                     hint="use list with offset",
                 )
 
-    def _rows(self, shape: tuple[Condition, ...], order: Order, part: Part) -> sa.Select[Any]:
-        return self._chosen(sa.select(*self._plan.attributes.values()), shape, order, part)
-
-    def _objects(self, shape: tuple[Condition, ...], order: Order, part: Part) -> sa.Select[Any]:
-        return self._chosen(sa.select(self._plan.model), shape, order, part)
-
     def _count(self, shape: tuple[Condition, ...]) -> sa.Select[Any]:
         return sa.select(sa.func.count()).select_from(self._plan.table).where(*self._all(shape))
 
@@ -95,7 +88,8 @@ class Selection:
         found: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(self._plan.table)
         return found.where(*self._all(shape)).limit(sa.literal_column("1"))
 
-    def _chosen(self, base: sa.Select[Any], shape: tuple[Condition, ...], order: Order, part: Part) -> sa.Select[Any]:
+    def _rows(self, shape: tuple[Condition, ...], order: Order, part: Part) -> sa.Select[Any]:
+        base = sa.select(*self._plan.attributes.values())
         columns = [self._plan.attributes[name] for name, _ in order]
         by = [column.desc() if descends else column for column, (_, descends) in zip(columns, order, strict=True)]
         statement = base.where(*self._all(shape)).order_by(*by).limit(sa.bindparam("limit", type_=sa.Integer()))

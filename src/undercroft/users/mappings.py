@@ -137,7 +137,7 @@ def _mapping(*values: object) -> DatabaseMapping:
 
 
 def _names(names: Collection[str], field: str) -> list[str]:
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+    if isinstance(names, str) or not all(names):
         message = "Names are a list of texts that are not empty."
         raise InvalidInput(message, field=field, hint='pass ["SALES"], not "SALES"')
     return sorted(set(names))

@@ -101,42 +101,43 @@ def save_messages(tx: Tx, records: Sequence[MessageRecord]) -> Saved:
     known = _known(tx, list(settled), locked=False)
     new = {id_: found for id_, found in settled.items() if id_ not in known}
     added = _add(tx, names, new) if new else 0
-    if added < len(new):  # another transaction stored some of them meanwhile
+    if added < len(new):  # another transaction stored some of them meanwhile, with parts of their own or deleted
         known = _known(tx, list(settled), locked=False)
-    updated = _merge(tx, names, settled, known)
+    updated = len(_merge(tx, names, settled, known) - set(new))
     return Saved(added, updated, len(records) - added - updated)
 
 
 def _add(tx: Tx, names: Names, new: Settled) -> int:
+    """Insert messages and return how many there were not; if that was not all, the parts are left to be merged."""
     messages = [rows.message_row(names, id_, record) for id_, (record, _) in new.items()]
-    parts: dict[Table, list[DbRow]] = {table(part): [] for part in (Attachment, Reaction, ReactionUser, Mention)}
-    versions: list[DbRow] = []
+    parts: dict[Any, list[DbRow]] = {part: [] for part in (Attachment, Reaction, ReactionUser, Mention, MessageVersion)}
     for id_, (record, earlier) in new.items():
-        parts[table(Attachment)] += rows.attachment_rows(names, id_, record.attachments)
-        parts[table(Reaction)] += rows.reaction_rows(names, id_, record.reactions)
+        parts[Attachment] += rows.attachment_rows(names, id_, record.attachments)
+        parts[Reaction] += rows.reaction_rows(names, id_, record.reactions)
         for one in record.reactions:
-            parts[table(ReactionUser)] += rows.reaction_user_rows(names, id_, one.emoji, one.users)
-        parts[table(Mention)] += rows.mention_rows(names, id_, record.mentions)
-        versions += rows.version_rows(tx.tenant_id, id_, [earlier_version(names, copy, tx.now) for copy in earlier])
+            parts[ReactionUser] += rows.reaction_user_rows(names, id_, one.emoji, one.users)
+        parts[Mention] += rows.mention_rows(names, id_, record.mentions)
+        versions = [earlier_version(names, copy, tx.now) for copy in earlier]
+        parts[MessageVersion] += rows.version_rows(tx.tenant_id, id_, versions)
     add_stubs(tx, names, {record.author: record.author_name for record, _ in new.values() if record.author})
     added = tx.dialect.insert_searchable(tx, table(Row), messages, [rows.words(row) for row in messages])
-    for part, found in parts.items():
-        tx.insert_many(part, found)
-    tx.insert_many(table(MessageVersion), versions)
+    if added == len(new):
+        for part, found in parts.items():
+            tx.insert_many(table(part), found)
     return added
 
 
-def _merge(tx: Tx, names: Names, settled: Settled, known: dict[UUID, Stored]) -> int:
-    """Change stored messages by their records and return how many really changed."""
+def _merge(tx: Tx, names: Names, settled: Settled, known: dict[UUID, Stored]) -> set[UUID]:
+    """Change stored messages by their records and return those that really changed."""
     touched = _changes(tx, names, settled, known)
     if not touched:
-        return 0
+        return set()
     # Decided again on what nobody else can change now.
     locked = _known(tx, [change.id for change in touched], locked=True)
     changes = _changes(tx, names, settled, locked)
     add_stubs(tx, names, {record.author: record.author_name for record, _ in settled.values() if record.author})
     apply(tx, changes)
-    return len(changes)
+    return {change.id for change in changes}
 
 
 def _changes(tx: Tx, names: Names, settled: Settled, stored: dict[UUID, Stored]) -> list[Change]:

@@ -11,6 +11,7 @@ from undercroft.core import ids
 from undercroft.core.buckets import DAY, HOUR, bucket, bucket_start
 from undercroft.core.clock import require_aware
 from undercroft.core.pages import Filtered, check_limit
+from undercroft.core.schema import any_of
 from undercroft.core.tx import Tx
 from undercroft.users.models import User
 
@@ -28,14 +29,14 @@ _DAILY = Filtered(
     **_CONDITIONS,
 )
 _hour = bucket(Row.sent_at, HOUR)
-_HOUR_COUNTS: tuple[Any, ...] = (Channel.native_id, Channel.name, _hour, func.count())
+_HOUR_COUNTS: tuple[Any, ...] = (Row.channel_id, _hour, func.count())
 _HOURLY = Filtered(
-    select(*_HOUR_COUNTS)
-    .join(Channel, (Channel.tenant_id == Row.tenant_id) & (Channel.id == Row.channel_id))
-    .where(*_LIVING)
-    .group_by(Channel.native_id, Channel.name, _hour)
-    .order_by(_hour, Channel.native_id),
+    # the names are looked up after, once a channel: grouping by them costs three times as much
+    select(*_HOUR_COUNTS).where(*_LIVING).group_by(Row.channel_id, _hour),
     **_CONDITIONS,
+)
+_CHANNELS = select(Channel.id, Channel.native_id, Channel.name).where(
+    Channel.tenant_id == bindparam("tenant_id"), any_of(Channel.id, "ids")
 )
 _AUTHOR_COUNTS: tuple[Any, ...] = (
     User.native_id,
@@ -72,12 +73,17 @@ def daily(
 def hourly(
     tx: Tx, *, channel: str | None = None, since: datetime | None = None, until: datetime | None = None
 ) -> list[HourlyCount]:
-    """Count messages by channel and hour."""
+    """Count messages by hour and channel, in the order of time."""
     statement, used = _HOURLY.given(**_filters(tx, channel, since, until))
-    return [
-        HourlyCount(native_id, name, bucket_start(hour, HOUR), messages)
-        for native_id, name, hour, messages in tx.rows(statement, used)
+    counts = tx.rows(statement, used)
+    places = tx.rows(_CHANNELS, {"ids": list({id_ for id_, *_ in counts})})
+    named = {id_: (native_id, name) for id_, native_id, name in places}
+    found = [
+        HourlyCount(channel, name, bucket_start(hour, HOUR), messages)
+        for id_, hour, messages in counts
+        for channel, name in (named[id_],)
     ]
+    return sorted(found, key=lambda count: (count.hour, count.channel))
 
 
 def activity(

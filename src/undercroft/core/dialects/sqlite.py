@@ -1,5 +1,6 @@
 """SQLite: one file, write-ahead log, one writer at a time."""
 
+import math
 import os
 import sqlite3
 import time
@@ -40,8 +41,10 @@ T = TypeVar("T")
 BUSY_TIMEOUT = 5.0
 
 
-def connect(path: Path, *, timeout: float = BUSY_TIMEOUT, read_only: bool = False) -> FileConnection:
-    """Open a connection of ours; a new file is readable by its owner alone.
+def connect(
+    path: Path, *, timeout: float = BUSY_TIMEOUT, limit: float = math.inf, read_only: bool = False
+) -> FileConnection:
+    """Open a connection of ours, whose statements may take ``limit`` seconds; a new file is its owner's alone.
 
     ``synchronous=FULL``: in WAL mode the default of most builds may lose the last commits at a power cut.
     """
@@ -63,6 +66,7 @@ def connect(path: Path, *, timeout: float = BUSY_TIMEOUT, read_only: bool = Fals
         connection.execute("PRAGMA foreign_keys=ON")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
+        connection.keep_to(limit)
         for name, (arguments, function) in SQLITE_FUNCTIONS.items():
             connection.create_function(name, arguments, function, deterministic=True)
     except sqlite3.Error as error:
@@ -110,11 +114,13 @@ class SqlitePort(Port):
         if self._begun and not self.connection.in_transaction:
             raise DatabaseError("SQLite has rolled the whole transaction back", hint="see the error before this one")
         start = time.perf_counter()
+        self.connection.deadline = start + self.connection.limit
         try:
             return call()
         except (sqlite3.Error, OverflowError) as error:
             raise _meaning(error) from error
         finally:
+            self.connection.deadline = math.inf
             self._slow.note(sql, arguments, time.perf_counter() - start)
 
 

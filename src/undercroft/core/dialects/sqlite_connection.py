@@ -1,7 +1,12 @@
 """Connections to a file of ours: our own, and as SQLAlchemy's sessions use them, behind the walls."""
 
 import functools
+import math
 import sqlite3
+import time
+import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -10,23 +15,28 @@ from typing_extensions import override
 from undercroft.core.dialects.sqlite_walls import Walls
 
 
+STEPS = 5000
+"""Instructions of SQLite's virtual machine between two looks at the clock."""
+
+
 class WalledCursor(sqlite3.Cursor):
     """A cursor that raises the walls around each statement."""
 
+    file: "FileConnection"
     walls: Walls
     tenant_id: UUID | None
     _touched = 0
 
     @override
     def execute(self, sql: str, parameters: Any = (), /) -> "WalledCursor":
-        with self.walls.raised(self.tenant_id, sql) as text:
+        with self.walls.raised(self.tenant_id, sql) as text, self.file.limited():
             super().execute(text, parameters)
         self._touched = max(super().rowcount, self.walls.changed)
         return self
 
     @override
     def executemany(self, sql: str, parameters: Any, /) -> "WalledCursor":
-        with self.walls.raised(self.tenant_id, sql) as text:
+        with self.walls.raised(self.tenant_id, sql) as text, self.file.limited():
             super().executemany(text, parameters)
         self._touched = max(super().rowcount, self.walls.changed)
         return self
@@ -53,7 +63,7 @@ class WalledConnection:
     def cursor(self) -> WalledCursor:
         """Make a cursor."""
         cursor = WalledCursor(self._connection)
-        cursor.walls, cursor.tenant_id = self._connection.walls, self.tenant_id
+        cursor.file, cursor.walls, cursor.tenant_id = self._connection, self._connection.walls, self.tenant_id
         cursor.walls.hold(cursor)
         return cursor
 
@@ -64,7 +74,31 @@ class WalledConnection:
 
 
 class FileConnection(sqlite3.Connection):
-    """A connection to a file of ours."""
+    """A connection to a file of ours; a statement past ``deadline``, as `time.perf_counter` counts, is interrupted."""
+
+    limit = math.inf
+    deadline = math.inf
+
+    def keep_to(self, limit: float) -> None:
+        """Let each statement take this many seconds at most."""
+        self.limit = limit
+        me = weakref.ref(self)  # the connection must not keep itself alive through its own handler
+
+        def late() -> bool:
+            connection = me()
+            return connection is not None and time.perf_counter() > connection.deadline
+
+        self.set_progress_handler(late, STEPS)
+
+    @contextmanager
+    def limited(self, seconds: float | None = None) -> Generator[None, None, None]:
+        """Set the deadline of the statements in the block."""
+        before = self.deadline
+        self.deadline = time.perf_counter() + (self.limit if seconds is None else seconds)
+        try:
+            yield
+        finally:
+            self.deadline = before
 
     @functools.cached_property
     def walls(self) -> Walls:

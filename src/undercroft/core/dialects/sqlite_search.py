@@ -49,8 +49,8 @@ _FORGET_THESE = tuple(
     for part in _FORGET
 )
 
-# Ranking reads the whole list of a token, so one that stands in every row only costs. Where tenants share the file it is
-# what keeps the neighbours' rows out of the walk.
+# Ranking reads the whole list of a token, so one that stands in every row only costs. Where tenants share the file, it
+# keeps the neighbours' rows out of the walk.
 _SHARED = """
 SELECT 1 WHERE EXISTS (SELECT 1 FROM main.message_search WHERE tenant_id < ?)
 OR EXISTS (SELECT 1 FROM main.message_search WHERE tenant_id > ?)

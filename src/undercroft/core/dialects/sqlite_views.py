@@ -3,6 +3,7 @@
 They are temporary, one set for each connection, and find their tenant in a function of that connection.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ CHANGED = "undercroft_changed"
 FOREIGN = "undercroft_foreign"
 """The SQL function that triggers call before they refuse another tenant's row."""
 
-READ_ONLY = {"tenants"}
+VIEWS = {"active_sessions", "query_performance_metrics", "user_activity_summary", "cache_efficiency"}
+"""The views of our own history: a tenant sees them made of his views of their tables."""
+READ_ONLY = {"tenants"} | VIEWS
 APPEND_ONLY = {"audit_events"}
 """What the application may do less with than everything: the rights that PostgreSQL's roles have, once more."""
 
@@ -56,7 +59,7 @@ def catalogue(connection: sqlite3.Connection) -> Catalogue:
     """
     users = {table.name for table, model in _mapped() if not model.__module__.startswith("undercroft.")}
     ours = {table.name: table for table in Base.metadata.tables.values() if table.name not in users}
-    walled = {table.name for table, _ in _mapped() if "tenant_id" in table.c}
+    walled = {table.name for table, _ in _mapped() if "tenant_id" in table.c} | VIEWS
     closed = {name for name, table in ours.items() if "tenant_id" not in table.c or table.info.get("engines")} - walled
     here: dict[str, str] = dict(
         connection.execute(
@@ -88,6 +91,19 @@ class _Column:
     default: str | None
     key: int
     is_generated: bool
+
+
+def definition(connection: sqlite3.Connection, name: str) -> str:
+    """Return the query of one of our views, which names tables."""
+    found = connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'view' AND name = ?", (name,))
+    return re.split(r"\bAS\b", found.fetchone()[0], maxsplit=1)[1]
+
+
+def of_view(query: str, view: str) -> Iterator[str]:
+    """Yield what makes the view of one of our views, from its query as the tenant may ask it, and its triggers."""
+    yield f"CREATE TEMP VIEW {view} AS {query}"
+    for verb in ("insert", "update", "delete"):
+        yield _trigger(view, verb, "SELECT 1;")
 
 
 def statements(connection: sqlite3.Connection, table: str, view: str) -> Iterator[str]:
@@ -125,10 +141,11 @@ def statements(connection: sqlite3.Connection, table: str, view: str) -> Iterato
     }
     for verb, body in bodies.items():
         # Where there is no right a trigger stands all the same, so that it is the authorizer who refuses.
-        yield (
-            f"CREATE TEMP TRIGGER {view}_{verb} INSTEAD OF {verb.upper()} ON temp.{view} "
-            f"BEGIN {body if verb in may else 'SELECT 1;'} END"
-        )
+        yield _trigger(view, verb, body if verb in may else "SELECT 1;")
+
+
+def _trigger(view: str, verb: str, body: str) -> str:
+    return f"CREATE TEMP TRIGGER {view}_{verb} INSTEAD OF {verb.upper()} ON temp.{view} BEGIN {body} END"
 
 
 def _inserted(column: _Column) -> str:

@@ -156,11 +156,17 @@ class Walls:
         for (name,) in run("SELECT name FROM temp.sqlite_master WHERE type = 'view'").fetchall():
             run(f"DROP VIEW temp.{name}")
         for table, view in self._views.items():
-            for statement in list(views.statements(self._connection, table, view)):
+            for statement in list(self._of(table, view)):
                 run(statement)
         verbs = _ROWS.values()
         self._inside = {name for view in self._views.values() for name in (view, *(f"{view}_{verb}" for verb in verbs))}
         run("SELECT 1 FROM json_each('[]'), json_tree('[]')")  # their first use writes to the schema, inside SQLite
+
+    def _of(self, table: str, view: str) -> Iterator[str]:
+        if table not in views.VIEWS:
+            return views.statements(self._connection, table, view)
+        query = sqltext.read(views.definition(self._connection, table), sqlite=True)
+        return views.of_view(with_views(query.tokens, self._views, self._schemas), view)
 
     def _versions(self) -> tuple[int, int]:
         run = self._connection.execute

@@ -4,9 +4,7 @@ Values come back as the file holds them: a UUID as 16 bytes, a moment as microse
 1, JSON as text. As arguments UUID, datetime, dict and list are written so.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from undercroft.core.dialects.sqlite import SqlitePort
 
 T = TypeVar("T")
-STEPS = 2000
-"""Instructions of SQLite's virtual machine between two looks at the clock."""
 _LARGEST = 2**63
 
 
@@ -101,22 +97,10 @@ class SqliteDoor(Door):
 
     def _walled(self, run: Callable[[str], T], sql: str, arguments: Arguments, timeout: float | None) -> T:
         def walled() -> T:
-            with self._limited(timeout), self._walls.raised(self._tenant_id, sql) as text:
+            with self._connection.limited(timeout), self._walls.raised(self._tenant_id, sql) as text:
                 return run(text)
 
         return self._port.timed(walled, sql, arguments)
-
-    @contextmanager
-    def _limited(self, seconds: float | None) -> Iterator[None]:
-        if seconds is None:
-            yield
-            return
-        end = time.monotonic() + seconds
-        self._connection.set_progress_handler(lambda: time.monotonic() > end, STEPS)
-        try:
-            yield
-        finally:
-            self._connection.set_progress_handler(None, STEPS)
 
 
 def _plain(arguments: Arguments) -> list[Any]:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from undercroft.core.runtime.base import AwaitingEngine, BlockingEngine, History
+from undercroft.core.runtime.base import AwaitingEngine, BlockingEngine
+from undercroft.core.runtime.place import History
 from undercroft.core.slowlog import SlowLog
 from undercroft.settings import Settings
 
@@ -15,7 +16,7 @@ def blocking(settings: Settings, history: History) -> BlockingEngine:
         from undercroft.core.runtime.sqlite import BlockingSqlite  # noqa: PLC0415
         from undercroft.core.runtime.sqlite_file import SqliteFile  # noqa: PLC0415
 
-        file = SqliteFile(Path(settings.database.path), history, _slow(settings))
+        file = SqliteFile(Path(settings.database.path), history, _slow(settings), settings)
         return BlockingSqlite(file, migrate=bool(settings.auto_migrate))
     from undercroft.core.runtime.postgresql import BlockingPostgresql  # noqa: PLC0415
     from undercroft.core.runtime.server import Server  # noqa: PLC0415
@@ -29,7 +30,7 @@ def awaiting(settings: Settings, history: History) -> AwaitingEngine:
         from undercroft.core.runtime.sqlite import AwaitingSqlite  # noqa: PLC0415
         from undercroft.core.runtime.sqlite_file import SqliteFile  # noqa: PLC0415
 
-        file = SqliteFile(Path(settings.database.path), history, _slow(settings))
+        file = SqliteFile(Path(settings.database.path), history, _slow(settings), settings)
         return AwaitingSqlite(file, migrate=bool(settings.auto_migrate))
     from undercroft.core.runtime.postgresql import AwaitingPostgresql  # noqa: PLC0415
     from undercroft.core.runtime.server import Server  # noqa: PLC0415

@@ -4,11 +4,11 @@ import abc
 import asyncio
 import functools
 import inspect
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,76 +17,16 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from undercroft.core.idempotency import refuse_key
 from undercroft.core.runtime.gathering import Gatherings
+from undercroft.core.runtime.held import Held
+from undercroft.core.runtime.place import Facts, Place
+from undercroft.core.runtime.ports import Ports, T, keep
 from undercroft.core.scope import Scope
 from undercroft.errors import WrongColour
 
 if TYPE_CHECKING:
     from undercroft.core.operation import gathered, operation, procedure, resource, stream
 
-
-class History(Protocol):
-    """The schema's history, handed in by the store: the core runs migrations and knows none."""
-
-    @property
-    def head(self) -> str:
-        """The newest revision."""
-
-    def check(self, connection: Connection) -> None:
-        """Raise SchemaMissing, SchemaOutdated or SchemaTooNew where the schema is not the one of this library."""
-
-    def current(self, connection: Connection) -> str | None:
-        """Tell the schema's revision."""
-
-    def upgrade(self, connection: Connection, revision: str = "head") -> None:
-        """Bring the schema to a revision, in one transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A store's database as its settings and runner know it; the address carries no password, ``pool`` counts.
-
-    ``pooled`` tells that the settings name a pooler in transaction mode, ``relayed`` that there is some pooler.
-    """
-
-    engine: str
-    address: str
-    head: str
-    pool: dict[str, int]
-    pooled: bool = False
-    relayed: bool = False
-
-
-class Ports(abc.ABC):
-    """What a procedure may do: run operations, each in its own transaction, and call the outside world."""
-
-    @abc.abstractmethod
-    def run(self, op: "operation[..., Any]", *args: Any, **kwargs: Any) -> Any:
-        """Run one operation of the same scope in a transaction of its own and return its result."""
-
-    @abc.abstractmethod
-    def within(self, scope: Scope) -> "Ports":
-        """Return ports of another scope."""
-
-    @property
-    @abc.abstractmethod
-    def facts(self) -> "Facts":
-        """What is known of the database without asking it."""
-
-    @abc.abstractmethod
-    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """Call a caller's function; on an AsyncStore it may be a coroutine function."""
-
-    @abc.abstractmethod
-    def session(self, work: Callable[[Session], Any]) -> Any:
-        """Run work in an ORM session of the same scope and return its result."""
-
-    @abc.abstractmethod
-    def validate(self) -> tuple[int, int]:
-        """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
-
-    @abc.abstractmethod
-    def administer(self, work: Callable[[Connection], Any]) -> Any:
-        """Run work as the login of the migrations, each statement its own transaction; not inside a transaction."""
+__all__ = ["Awaiting", "AwaitingEngine", "Blocking", "BlockingEngine", "Ports"]
 
 
 class Blocking(abc.ABC):
@@ -94,7 +34,7 @@ class Blocking(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def facts(self) -> "Facts":
+    def facts(self) -> Facts:
         """What is known of the database without asking it."""
 
     @abc.abstractmethod
@@ -150,7 +90,7 @@ class Awaiting(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def facts(self) -> "Facts":
+    def facts(self) -> Facts:
         """What is known of the database without asking it."""
 
     @abc.abstractmethod
@@ -185,7 +125,7 @@ class Awaiting(abc.ABC):
     ) -> AbstractAsyncContextManager[Any, None]:
         """Enter a resource; each half of its generator runs in a greenlet."""
         refuse_key(scope)
-        return _Held(contextmanager(res.fn)(_AwaitingPorts(self, scope), *args, **kwargs))
+        return Held(contextmanager(res.fn)(_AwaitingPorts(self, scope), *args, **kwargs))
 
     async def iterate(
         self, scope: Scope, pages: "stream[..., Any]", /, *args: Any, **kwargs: Any
@@ -199,28 +139,6 @@ class Awaiting(abc.ABC):
             after = page.after
             if after is None:
                 return
-
-
-_leaving: set[asyncio.Future[Any]] = set()
-
-
-class _Held(AbstractAsyncContextManager[Any, None]):
-    """A blocking context manager entered and left in greenlets."""
-
-    def __init__(self, manager: AbstractContextManager[Any, Any]) -> None:
-        self._manager = manager
-
-    async def __aenter__(self) -> Any:
-        return await greenlet_spawn(self._manager.__enter__)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Any:
-        # In a task of its own: a cancellation that comes again while it leaves must not stop what it has to write.
-        leaving = asyncio.ensure_future(greenlet_spawn(self._manager.__exit__, kind, error, trace))
-        _leaving.add(leaving)  # the loop keeps only a weak reference
-        leaving.add_done_callback(_leaving.discard)
-        return await asyncio.shield(leaving)
 
 
 class _BlockingPorts(Ports):
@@ -252,6 +170,15 @@ class _BlockingPorts(Ports):
 
     def validate(self) -> tuple[int, int]:
         return self._runner.validate()
+
+    def kept(self, make: Callable[[], T]) -> T:
+        return keep(self._runner, self._scope, make)
+
+    def wait(self, future: "Future[T]") -> T:
+        return future.result()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def administer(self, work: Callable[[Connection], Any]) -> Any:
         assert isinstance(self._runner, BlockingEngine)  # noqa: S101 - inside a transaction there is no such procedure
@@ -287,19 +214,18 @@ class _AwaitingPorts(Ports):
     def validate(self) -> tuple[int, int]:
         return await_only(self._runner.validate())
 
+    def kept(self, make: Callable[[], T]) -> T:
+        return keep(self._runner, self._scope, make)
+
+    def wait(self, future: "Future[T]") -> T:
+        return await_only(asyncio.wrap_future(future))
+
+    def sleep(self, seconds: float) -> None:
+        await_only(asyncio.sleep(seconds))
+
     def administer(self, work: Callable[[Connection], Any]) -> Any:
         assert isinstance(self._runner, AwaitingEngine)  # noqa: S101 - inside a transaction there is no such procedure
         return await_only(self._runner.administer(work))
-
-
-class Place(Protocol):
-    """Where a database is, whatever the colour: a server or a file."""
-
-    def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to a revision."""
-
-    def administer(self, work: Callable[[Connection], Any]) -> Any:
-        """Run work as the login of the migrations, each statement its own transaction."""
 
 
 class BlockingEngine(Blocking):

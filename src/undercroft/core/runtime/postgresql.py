@@ -5,6 +5,7 @@ connection of SQLAlchemy's pool, reset on return, so that nothing a caller sets 
 """
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -13,7 +14,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -23,9 +23,10 @@ from typing_extensions import override
 from undercroft.core.idempotency import is_keyed, work
 from undercroft.core.operation import operation
 from undercroft.core.retry import Attempts, Budget
-from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine, Facts
+from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
 from undercroft.core.runtime.greenlets import GreenletPool
 from undercroft.core.runtime.lanes import AwaitingLane, BlockingLane
+from undercroft.core.runtime.place import Facts
 from undercroft.core.runtime.postgresql_open import OpenTransaction, validate
 from undercroft.core.runtime.postgresql_ports import AsyncpgPort, PostgresqlPort, PsycopgPort, answer_lost
 from undercroft.core.runtime.server import Server
@@ -126,7 +127,7 @@ class BlockingPostgresql(BlockingEngine):
                 transaction.abandon()
                 raise
             finally:
-                transaction.settle()
+                transaction.settle(closed=self._lane.closed)
 
     @override
     @contextmanager
@@ -244,7 +245,7 @@ class AwaitingPostgresql(AwaitingEngine):
                 inner.abandon()
                 raise
             finally:
-                await greenlet_spawn(inner.settle)
+                await greenlet_spawn(functools.partial(inner.settle, closed=self._lane.closed))
         finally:
             await connection.close()
 

@@ -1,4 +1,4 @@
-"""The open lane: a caller's own transaction on a connection of SQLAlchemy's pool, which the next one must find clean."""
+"""The open lane: a caller's own transaction on a connection of SQLAlchemy's pool, which others must find clean."""
 
 from contextlib import ExitStack
 
@@ -10,7 +10,7 @@ from undercroft.core.runtime.server import Server
 from undercroft.core.runtime.transaction import BlockingTransaction
 from undercroft.core.scope import Scope
 from undercroft.core.tx import Tx
-from undercroft.errors import CommitUnknown, QueryTimeout, UndercroftError
+from undercroft.errors import CommitUnknown, UndercroftError
 
 
 class OpenTransaction(BlockingTransaction):
@@ -23,25 +23,23 @@ class OpenTransaction(BlockingTransaction):
         tx = Tx(self._port, server.dialect, scope.tenant_id, scope.tenant_name)
         super().__init__(tx, server.facts({}), lambda: connection)
         # The first statement goes through SQLAlchemy, so that SQLAlchemy knows that a transaction began.
-        for command in server.dialect.begin(scope, privileged=server.privileged).split("; ")[1:] or ["SELECT 1"]:
-            try:
-                connection.exec_driver_sql(command)
-            except (SQLAlchemyError, OSError) as error:
-                meaning = self._meaning(error)
-                meaning.context.setdefault("tenant", scope.tenant_name)
-                self.settle()
-                raise meaning from error
+        try:
+            for command in server.dialect.begin(scope, privileged=server.privileged).split("; ")[1:] or ["SELECT 1"]:
+                self._port.timed(lambda sql, _: connection.exec_driver_sql(sql), command, ())
+        except UndercroftError as error:
+            error.context.setdefault("tenant", scope.tenant_name)
+            self.settle()
+            raise
 
     def commit(self) -> None:
-        """Commit; raises CommitUnknown where the answer was lost, and DatabaseError where a failure has undone it all."""
+        """Commit; raises CommitUnknown where the answer was lost, DatabaseError where a failure has undone it all."""
         self.end()
         self._port.refuse_undone()
         try:
-            self._connection.commit()
-        except (SQLAlchemyError, OSError) as error:
-            meaning = self._meaning(error)
-            if not answer_lost(meaning):
-                raise meaning from error
+            self._port.timed(lambda *_: self._connection.commit(), "COMMIT", ())
+        except UndercroftError as error:
+            if not answer_lost(error):
+                raise
             self._port.spoil()
             raise CommitUnknown from error
 
@@ -49,28 +47,20 @@ class OpenTransaction(BlockingTransaction):
         """Give the connection up: whoever used it was interrupted, perhaps in the middle of an exchange."""
         self._port.spoil()
 
-    def settle(self) -> None:
+    def settle(self, *, closed: bool = False) -> None:
         """End what is not ended, and give the connection back as if nobody had used it, or not at all."""
         self.end()
         try:
             if self._port.unsettled:
                 self._port.rollback()  # within a limit, which SQLAlchemy's has not
             if self._port.alive:
-                self._connection.rollback()
+                self._port.timed(lambda *_: self._connection.rollback(), "ROLLBACK", ())
                 if self.foreign and not self._server.pooled:
                     self._port.reset()
         except (UndercroftError, SQLAlchemyError, OSError):
             self._port.spoil()
-        if not self._port.alive:
+        if closed or not self._port.alive:  # a pool that was closed would keep it
             self._connection.invalidate()
-
-    def _meaning(self, error: Exception) -> UndercroftError:
-        if isinstance(error, TimeoutError):  # asyncpg's, which SQLAlchemy passes on as it is
-            return QueryTimeout()
-        meaning = self._server.dialect.translate(error)
-        if meaning is None:
-            raise error
-        return meaning
 
 
 def validate(engine: Engine) -> tuple[int, int]:

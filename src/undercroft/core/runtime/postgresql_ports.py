@@ -164,7 +164,8 @@ class PostgresqlPort(Port, abc.ABC):
         self.spoil()
         if self.overdue is not None:
             return QueryTimeout()
-        return meaning if isinstance(meaning, DatabaseUnavailable | SerializationFailure) else DatabaseUnavailable()
+        kept = DatabaseUnavailable | QueryTimeout | SerializationFailure
+        return meaning if isinstance(meaning, kept) else DatabaseUnavailable()
 
     @abc.abstractmethod
     def _is_closed(self) -> bool: ...

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError, TimeoutError as SAPoolTimeout
 from sqlalchemy.pool import NullPool
 
 from undercroft.core.dialects.postgresql import PostgresqlDialect
-from undercroft.core.runtime.base import Facts, History
 from undercroft.core.runtime.deadlines import Deadlines
+from undercroft.core.runtime.place import Facts, History
 from undercroft.core.schema import to_json
 from undercroft.core.slowlog import SlowLog
 from undercroft.errors import ConfigurationError, MissingExtra, PoolTimeout
@@ -66,7 +66,16 @@ class Server:
 
     def facts(self, pool: dict[str, int]) -> Facts:
         """Say what is known without asking the server."""
-        return Facts("postgresql", str(self._settings.database), self._history.head, pool, self.pooled, self.relayed)
+        return Facts(
+            "postgresql",
+            str(self._settings.database),
+            self._history.head,
+            pool,
+            self.pooled,
+            self.relayed,
+            self._settings.cache_ttl_seconds,
+            self._settings.max_cache_entries,
+        )
 
     @property
     def open_pool(self) -> dict[str, Any]:
@@ -114,7 +123,9 @@ class Server:
         """Limit what runs past our ports, through SQLAlchemy: psycopg has no clock, and a pooler takes no options."""
         if driver == "asyncpg":
             return {"command_timeout": self.deadlines.limit}
-        return {} if self.pooled else {"options": f"-c statement_timeout={_milliseconds(self.deadlines.limit)}"}
+        limit = _milliseconds(self.deadlines.limit)
+        watched: dict[str, Any] = {"tcp_user_timeout": limit}
+        return watched if self.pooled else watched | {"options": f"-c statement_timeout={limit}"}
 
     def check(self) -> None:
         """Make sure that the schema is the one this library knows, and learn what this login may do."""

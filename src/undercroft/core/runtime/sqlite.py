@@ -14,12 +14,12 @@ from typing_extensions import override
 
 from undercroft.core.idempotency import work
 from undercroft.core.operation import operation
-from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine, Facts
+from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
+from undercroft.core.runtime.place import Facts
 from undercroft.core.runtime.sqlite_file import SqliteFile
 from undercroft.core.runtime.sqlite_writer import Writer
 from undercroft.core.runtime.transaction import AwaitingTransaction
 from undercroft.core.scope import Scope
-from undercroft.core.tx import Tx
 from undercroft.errors import LockTimeout, StoreClosed
 
 READERS = 4

@@ -19,12 +19,13 @@ from undercroft.core.dialects.sqlite import SqliteDialect, SqlitePort, connect
 from undercroft.core.dialects.sqlite_connection import FileConnection, WalledConnection
 from undercroft.core.dialects.sqlite_views import schemas
 from undercroft.core.retry import Attempts, Budget
-from undercroft.core.runtime.base import Facts, History
+from undercroft.core.runtime.place import Facts, History
 from undercroft.core.runtime.transaction import BlockingTransaction
 from undercroft.core.scope import Scope
 from undercroft.core.slowlog import SlowLog
 from undercroft.core.tx import Tx
 from undercroft.errors import SchemaMissing, SchemaOutdated, StoreClosed, UndercroftError
+from undercroft.settings import Settings
 
 Work = Callable[[Tx], Any]
 
@@ -32,8 +33,10 @@ Work = Callable[[Tx], Any]
 class SqliteFile:
     """The connections of one store to its file, and what a transaction on them is."""
 
-    def __init__(self, path: Path, history: History, slow: SlowLog) -> None:
+    def __init__(self, path: Path, history: History, slow: SlowLog, settings: Settings) -> None:
         self.path = path
+        self._settings = settings
+        self._limit = settings.query_timeout
         self._history = history
         self.slow = slow
         self.dialect = SqliteDialect()
@@ -66,7 +69,7 @@ class SqliteFile:
         try:
             connection = self._readers.pop()  # atomic, as is append: no lock
         except IndexError:
-            connection = connect(self.path, read_only=True)
+            connection = connect(self.path, limit=self._limit, read_only=True)
         try:
             yield connection
         finally:
@@ -95,7 +98,7 @@ class SqliteFile:
         if self.closed:
             raise StoreClosed
         if self._writer is None:
-            self._writer = connect(self.path)
+            self._writer = connect(self.path, limit=self._limit)
         return self._writer
 
     def begin(self, connection: FileConnection) -> None:
@@ -143,7 +146,7 @@ class SqliteFile:
         if self.closed:
             raise StoreClosed
         if self._prompt is None:
-            self._prompt = connect(self.path, timeout=0, read_only=True)
+            self._prompt = connect(self.path, timeout=0, limit=self._limit, read_only=True)
         return work(self.tx(self._prompt, scope))
 
     def begin_transaction(self, scope: Scope) -> BlockingTransaction:
@@ -220,7 +223,14 @@ class SqliteFile:
     @property
     def facts(self) -> Facts:
         """What is known without asking the file."""
-        return Facts("sqlite", f"sqlite:///{self.path}", self._history.head, {})
+        return Facts(
+            "sqlite",
+            f"sqlite:///{self.path}",
+            self._history.head,
+            {},
+            cache_ttl_seconds=self._settings.cache_ttl_seconds,
+            max_cache_entries=self._settings.max_cache_entries,
+        )
 
     @property
     def is_open(self) -> bool:

@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from undercroft.core.idempotency import work
 from undercroft.core.operation import gathered, operation
-from undercroft.core.runtime.base import Awaiting, Blocking, Facts
+from undercroft.core.runtime.base import Awaiting, Blocking
+from undercroft.core.runtime.place import Facts
 from undercroft.core.runtime.tenant_session import TenantSession
 from undercroft.core.scope import Scope
 from undercroft.core.tx import Tx

@@ -31,7 +31,7 @@ BEGIN
     CONTINUE WHEN EXISTS (
       SELECT FROM pg_class WHERE relnamespace = 'undercroft'::regnamespace AND relname = missing.child
     );
-    EXECUTE format('SELECT EXISTS (SELECT FROM undercroft.%I WHERE %I >= $1 AND %2$I < $2)', missing.parent, missing.key)
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM undercroft.%I WHERE %I >= $1 AND %2$I < $2)', missing.parent, missing.key)
       INTO taken USING missing.lower, missing.upper;
     CONTINUE WHEN taken;
     BEGIN

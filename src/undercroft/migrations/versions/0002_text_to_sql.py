@@ -1,4 +1,4 @@
-"""What a text-to-SQL bot keeps: sessions, the history of queries, rights in the warehouse, cached results; and views."""
+"""What a text-to-SQL bot keeps: sessions, the history of queries, rights in the warehouse, cached results; views."""
 
 from typing import Any
 
@@ -42,7 +42,9 @@ def downgrade() -> None:
         op.drop_table(table, schema=SCHEMA)
 
 
-def _table(name: str, *columns: sa.schema.SchemaItem, key: tuple[str, ...], tenant: bool = True, **options: Any) -> None:
+def _table(
+    name: str, *columns: sa.schema.SchemaItem, key: tuple[str, ...], tenant: bool = True, **options: Any
+) -> None:
     keys: list[sa.schema.SchemaItem] = [sa.PrimaryKeyConstraint("tenant_id", *key, name=f"pk_{name}")]
     if tenant:
         keys.append(
@@ -61,9 +63,7 @@ def _table(name: str, *columns: sa.schema.SchemaItem, key: tuple[str, ...], tena
     )
 
 
-def _index(
-    table: str, *columns: str, name: str | None = None, where: str | None = None, unique: bool = False
-) -> None:
+def _index(table: str, *columns: str, name: str | None = None, where: str | None = None, unique: bool = False) -> None:
     condition = None if where is None else sa.text(where)
     op.create_index(
         name or f"ix_{table}_{'_'.join(columns)}",

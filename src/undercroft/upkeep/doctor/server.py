@@ -40,9 +40,9 @@ class Server:
 
 
 # The first minor version of each major one without the fault. Of 18, 18.5 was withdrawn.
-_WALLS_LEAK = {14: 19, 15: 14, 16: 10, 17: 6}
-_CURRENT = {14: 24, 15: 19, 16: 15, 17: 11, 18: 6}
-_OLDEST = min(_CURRENT)
+_WALLS_LEAK = {15: 14, 16: 10, 17: 6}
+_CURRENT = {15: 19, 16: 15, 17: 11, 18: 6}
+_OLDEST = min(_CURRENT)  # the first whose views keep the walls of their tables
 
 
 def server_findings(server: Server) -> Iterator[Finding]:
@@ -105,7 +105,7 @@ def _login(server: Server) -> Iterator[Finding]:
             "CREATE ROLE bot LOGIN PASSWORD '...' IN ROLE undercroft_app, undercroft_fleet;"
             " use it in UNDERCROFT_DATABASE_URL, and this one in UNDERCROFT_MIGRATE_URL",
         )
-    elif not server.in_app:
+    if not server.in_app:
         yield Finding(
             "login.no-role",
             "severe",
@@ -136,7 +136,7 @@ def _version(server: Server) -> Iterator[Finding]:
     major, minor = divmod(server.version_number, 10_000)
     detail = f"the server is PostgreSQL {server.version}"
     if major < _OLDEST:
-        title = "The server is too old to be corrected"
+        title = "The server is too old"
         yield Finding("server.outdated", "severe", title, detail, f"move to PostgreSQL {max(_CURRENT)}")
     elif minor < _WALLS_LEAK.get(major, 0):
         yield Finding(

@@ -1,0 +1,1 @@
+"""What is measured: a module a task, with its NUMBER among the project's targets, its TITLE, and ``run(bench)``."""

@@ -1,0 +1,79 @@
+"""What a procedure asks of its runner, whatever the colour."""
+
+import abc
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from undercroft.core.runtime.place import Facts
+from undercroft.core.scope import Scope
+
+if TYPE_CHECKING:
+    from undercroft.core.operation import operation
+
+T = TypeVar("T")
+
+_kept: WeakKeyDictionary[Any, dict[tuple[UUID | None, Any], Any]] = WeakKeyDictionary()
+_keeping = threading.Lock()
+
+
+def keep(runner: Any, scope: Scope, make: Callable[[], T]) -> T:
+    """Return what ``make`` made for a tenant of a runner, once; it is forgotten with the runner."""
+    with _keeping:
+        mine = _kept.setdefault(runner, {})
+        key = (scope.tenant_id, make)
+        if key not in mine:
+            mine[key] = make()
+        found: T = mine[key]
+        return found
+
+
+class Ports(abc.ABC):
+    """What a procedure may do: run operations, each in its own transaction, and call the outside world."""
+
+    @abc.abstractmethod
+    def run(self, op: "operation[..., Any]", *args: Any, **kwargs: Any) -> Any:
+        """Run one operation of the same scope in a transaction of its own and return its result."""
+
+    @abc.abstractmethod
+    def within(self, scope: Scope) -> "Ports":
+        """Return ports of another scope."""
+
+    @property
+    @abc.abstractmethod
+    def facts(self) -> Facts:
+        """What is known of the database without asking it."""
+
+    @abc.abstractmethod
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Call a caller's function; on an AsyncStore it may be a coroutine function."""
+
+    @abc.abstractmethod
+    def session(self, work: Callable[[Session], Any]) -> Any:
+        """Run work in an ORM session of the same scope and return its result."""
+
+    @abc.abstractmethod
+    def validate(self) -> tuple[int, int]:
+        """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
+
+    @abc.abstractmethod
+    def administer(self, work: Callable[[Connection], Any]) -> Any:
+        """Run work as the login of the migrations, each statement its own transaction; not inside a transaction."""
+
+    @abc.abstractmethod
+    def kept(self, make: Callable[[], T]) -> T:
+        """Return what ``make`` made for this scope of the store, once: what calls in one process know of each other."""
+
+    @abc.abstractmethod
+    def wait(self, future: "Future[T]") -> T:
+        """Wait for what another call settles; the future must be running, so that giving up does not cancel it."""
+
+    @abc.abstractmethod
+    def sleep(self, seconds: float) -> None:
+        """Let others work for a while."""
