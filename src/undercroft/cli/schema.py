@@ -49,7 +49,9 @@ def connected(settings: Settings) -> Iterator[sa.Connection]:
 def _make_private(path: str) -> None:
     """Make the file where there is none, readable by its owner alone."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass  # and never opened: closing a descriptor would drop SQLite's locks on the file
     except OSError as error:
         raise CannotOpen(path=path) from error
 

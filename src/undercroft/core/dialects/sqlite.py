@@ -49,7 +49,11 @@ def connect(
     ``synchronous=FULL``: in WAL mode the default of most builds may lose the last commits at a power cut.
     """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Never open a file that is there: closing any descriptor of it drops every lock that this process holds on it
+        # (POSIX), and with them what keeps two writers apart.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise CannotOpen(path=str(path)) from error
     try:
