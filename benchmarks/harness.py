@@ -39,23 +39,29 @@ class Contender:
 
 @dataclass(frozen=True)
 class Target:
-    """How fast a contender ought to be: its rate divided by another's, the limit's where none is named."""
+    """How fast a contender ought to be.
+
+    ``at_least`` is its rate divided by another's, the limit's where none is named; ``p95`` are milliseconds at most.
+    """
 
     contender: str
-    at_least: float
+    at_least: float | None = None
     against: str | None = None
+    p95: float | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target and what was measured."""
+    """A target and what was measured of it: a ratio, or milliseconds."""
 
     target: Target
-    ratio: float
+    measured: float
 
     @property
     def met(self) -> bool:
-        return self.ratio >= self.target.at_least
+        if self.target.at_least is not None:
+            return self.measured >= self.target.at_least
+        return self.target.p95 is None or self.measured <= self.target.p95
 
 
 @dataclass
@@ -199,7 +205,7 @@ class Bench:
         limit = next(contender.name for contender in contenders if contender.role == "limit")
         rows = [_row(contender, turns[contender.name], turns[limit]) for contender in contenders]
         verdicts = [
-            Verdict(target, statistics.median(_ratios(turns[target.contender], turns[target.against or limit])))
+            _verdict(target, rows, turns, target.against or limit)
             for target in targets
             if target.contender in turns and (target.against or limit) in turns
         ]
@@ -215,6 +221,12 @@ class Bench:
 
 def _ratios(own: Sequence[Turn], other: Sequence[Turn]) -> list[float]:
     return [a.rate / b.rate for a, b in zip(own, other, strict=True)]
+
+
+def _verdict(target: Target, rows: Sequence[Row], turns: Mapping[str, list[Turn]], against: str) -> Verdict:
+    if target.at_least is None:
+        return Verdict(target, next(row.p95 for row in rows if row.contender == target.contender))
+    return Verdict(target, statistics.median(_ratios(turns[target.contender], turns[against])))
 
 
 def _row(contender: Contender, own: Sequence[Turn], limit: Sequence[Turn]) -> Row:

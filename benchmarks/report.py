@@ -88,12 +88,11 @@ def _line(row: Row, *, latency: bool) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    target = verdict.target
+    target, outcome = verdict.target, "met" if verdict.met else "missed"
+    if target.at_least is None:
+        return f"- target p95 of {target.contender} at most {target.p95:g} ms: {verdict.measured:.1f} ms, {outcome}"
     against = f" of {target.against}" if target.against else ""
-    return (
-        f"- target {target.contender} ≥ {target.at_least:.2g}{against}: {_short(verdict.ratio)},"
-        f" {'met' if verdict.met else 'missed'}"
-    )
+    return f"- target {target.contender} ≥ {target.at_least:.2g}{against}: {_short(verdict.measured)}, {outcome}"
 
 
 def _rate(rate: float) -> str:

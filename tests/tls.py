@@ -13,7 +13,7 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests import servers
+from tests import databases, servers
 from tests.colours import LoopThread
 from undercroft.settings.tls import Tls
 from undercroft.settings.urls import DatabaseUrl
@@ -113,7 +113,12 @@ def run(name: str, loop: LoopThread) -> Iterator[TlsServer]:
             "stranger": issue("postgres", other).write(home, "stranger"),
         }
         certificate = issue("server", ca, dns="localhost")
-        with _front(home, certificate, loop) if name == "front" else _cluster(home, certificate) as doors:
+        with ExitStack() as lifetimes:
+            if name == "front":
+                address = lifetimes.enter_context(databases.created(servers.url("postgresql")))
+                doors = lifetimes.enter_context(_front(home, certificate, loop, address))
+            else:
+                doors = lifetimes.enter_context(_cluster(home, certificate))
             yield TlsServer(doors, **paths)
 
 
@@ -159,7 +164,7 @@ def _cluster(home: Path, certificate: Issued) -> Iterator[dict[str, tuple[int, s
 
 
 @contextmanager
-def _front(home: Path, certificate: Issued, loop: LoopThread) -> Iterator[dict[str, tuple[int, str]]]:
+def _front(home: Path, certificate: Issued, loop: LoopThread, address: str) -> Iterator[dict[str, tuple[int, str]]]:
     """Speaks TLS as PostgreSQL does (its documentation, "SSL Session Encryption"), one port a door."""
     contexts = {}
     for door in DOORS:
@@ -168,7 +173,7 @@ def _front(home: Path, certificate: Issued, loop: LoopThread) -> Iterator[dict[s
         if door == WITH_CERTIFICATE:
             contexts[door].load_verify_locations(home / "ca.crt")
             contexts[door].verify_mode = ssl.CERT_REQUIRED
-    behind = urlsplit(servers.url("postgresql"))
+    behind = urlsplit(address)
 
     async def answer(door: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError), closing(writer):
@@ -204,7 +209,7 @@ def _front(home: Path, certificate: Issued, loop: LoopThread) -> Iterator[dict[s
 
     listeners = loop.run(start)
     yield {
-        door: (listener.sockets[0].getsockname()[1], "postgres")
+        door: (listener.sockets[0].getsockname()[1], behind.path.removeprefix("/"))
         for door, listener in zip(DOORS, listeners, strict=True)
     }
     loop.run(stop)

@@ -19,7 +19,7 @@ from undercroft.audit.models import AuditEvent
 from undercroft.core.idempotency_models import IdempotencyKey
 from undercroft.core.schema import Base
 from undercroft.queries.models import QueryRun
-from undercroft.results.models import CachedResult, CachedResultTable, CacheDay, ResultLease
+from undercroft.results.models import CacheDay, CachedResult, CachedResultTable, ResultLease
 from undercroft.sessions.models import UserSession
 from undercroft.tenants.models import Tenant
 from undercroft.users.models import User, UserMapping

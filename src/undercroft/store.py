@@ -24,8 +24,8 @@ from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, Blo
 from undercroft.core.scope import FLEET, NOBODY, Scope
 from undercroft.db import Database
 from undercroft.migrations import history
-from undercroft.repository import Repositories
 from undercroft.queries import Queries
+from undercroft.repository import Repositories
 from undercroft.results import Results
 from undercroft.sessions import Sessions
 from undercroft.settings import Settings

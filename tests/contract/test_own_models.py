@@ -47,6 +47,15 @@ class Quote(Base):
     author: Mapped[Author | None] = relationship(back_populates="quotes", default=None)
 
 
+class Ticket(Base):
+    __tablename__ = "own_tickets"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True, default=None)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(sa.Identity(always=True), init=False)
+    note: Mapped[str | None] = mapped_column(default=None)
+
+
 class Plain(DeclarativeBase):
     """Nothing of ours."""
 
@@ -120,6 +129,15 @@ def test_a_repository_of_a_model_that_has_nothing_of_ours(store, tenant):
         counters.create(name=name)
     assert counters.list({"name": name}) == [changed]
     assert counters.delete(made.id) is True
+
+
+@pytest.mark.parametrize("engine", servers.names("postgresql"), indirect=True)
+def test_a_column_that_only_the_database_fills(tenant):
+    tickets = tenant.repository(Ticket)
+    made = tickets.create(name="a")
+    changed = tickets.update("a", note="n")
+    assert (changed.number, changed.note) == (made.number, "n")
+    assert tickets.get("a") == changed
 
 
 def test_his_tenants_are_kept_apart_too(store, new_tenant):

@@ -55,6 +55,7 @@ def store(path):
             """
             CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
             CREATE VIEW spies AS SELECT name FROM users;
+            CREATE VIRTUAL TABLE found USING fts5(body, content='users');
             CREATE TRIGGER spying AFTER INSERT ON notes BEGIN DELETE FROM users; END;
             """
         )
@@ -81,7 +82,11 @@ def acme(store):
 
 @pytest.fixture
 def foreign(path, acme):
-    """Everything of the other tenant, read past the walls."""
+    """Everything of the other tenant, read past the walls; and with them, a table that shows the words of messages."""
+    with sqlite3.connect(path) as file:
+        file.execute("CREATE VIRTUAL TABLE terms USING fts5vocab('messages_fts', 'row')")
+        file.execute(f"INSERT INTO messages_fts (rowid, tenant, body) VALUES (1, 'b', '{SECRET}')")
+    file.close()
 
     def read():
         with sqlite3.connect(path) as file:
@@ -160,6 +165,9 @@ AROUND = [
     "ALTER TABLE users ADD COLUMN stolen",
     # of the owner's own making, and reaching for us
     "SELECT * FROM spies",
+    "SELECT * FROM found",
+    "INSERT INTO found(found) VALUES ('rebuild')",
+    "SELECT * FROM terms",
     "INSERT INTO notes (body) VALUES ('x')",
     # writing
     "INSERT INTO 'users' SELECT * FROM users",
@@ -353,14 +361,14 @@ def test_the_owner_of_the_file_makes_tables_of_his_own(store):
         ALTER TABLE books RENAME TO volumes;
         ALTER TABLE volumes RENAME COLUMN title TO name;
         ANALYZE volumes;
-        CREATE VIRTUAL TABLE found USING fts5(body);
-        INSERT INTO found VALUES ('one two');
+        CREATE VIRTUAL TABLE findings USING fts5(body);
+        INSERT INTO findings VALUES ('one two');
         """
     )
     assert store.db.fetch("SELECT name, year FROM volumes") == [("A; B", None)]
-    assert store.db.fetch("SELECT * FROM found WHERE found MATCH 'two'") == [("one two",)]
+    assert store.db.fetch("SELECT * FROM findings WHERE findings MATCH 'two'") == [("one two",)]
     assert [row["name"] for row in store.db.fetch("PRAGMA table_info(volumes)")] == ["id", "name", "year"]
-    store.db.execute_script("DROP TABLE found; DROP INDEX titles; DROP TABLE volumes")
+    store.db.execute_script("DROP TABLE findings; DROP INDEX titles; DROP TABLE volumes")
 
 
 CLOSED = [
@@ -372,6 +380,8 @@ CLOSED = [
     "SELECT * FROM messages_fts",
     "DROP TABLE undercroft_alembic_version",
     "CREATE TEMP TABLE t (a)",
+    "CREATE VIRTUAL TABLE v USING fts5vocab('messages_fts', 'row')",
+    "CREATE VIRTUAL TABLE v USING dbstat(main)",
     "ATTACH ':memory:' AS other",
     "PRAGMA writable_schema = ON",
     "SELECT * FROM wall_authors",

@@ -126,7 +126,9 @@ def join(a: Aim) -> list[str]:
 
 
 def lateral(a: Aim) -> list[str]:
-    return [f"SELECT * FROM (VALUES ({literal(a.victim.id)})) AS v(id), LATERAL (SELECT * FROM {a.name} WHERE tenant_id = v.id) q"]
+    return [
+        f"SELECT * FROM (VALUES ({literal(a.victim.id)})) AS v(id), LATERAL (SELECT * FROM {a.name} WHERE tenant_id = v.id) q"
+    ]
 
 
 def for_update(a: Aim) -> list[str]:
@@ -206,7 +208,9 @@ def row_security_off(a: Aim) -> list[str]:
 
 
 def other_role(a: Aim) -> list[str]:
-    role = a.random.choice(["SET LOCAL ROLE undercroft_owner", "SET LOCAL ROLE postgres", "SET SESSION AUTHORIZATION postgres"])
+    role = a.random.choice(
+        ["SET LOCAL ROLE undercroft_owner", "SET LOCAL ROLE postgres", "SET SESSION AUTHORIZATION postgres"]
+    )
     return [role, f"SELECT * FROM {a.name}"]
 
 
@@ -252,7 +256,9 @@ def insert_or_nothing(a: Aim) -> list[str]:
 
 def update(a: Aim) -> list[str]:
     row, column = a.row, a.changed
-    return [f"UPDATE {a.name} SET {column} = {literal(row[column])}, tenant_id = tenant_id WHERE {a.theirs} RETURNING *"]
+    return [
+        f"UPDATE {a.name} SET {column} = {literal(row[column])}, tenant_id = tenant_id WHERE {a.theirs} RETURNING *"
+    ]
 
 
 def update_everything(a: Aim) -> list[str]:

@@ -63,7 +63,9 @@ class Caller:
 
     def _aim(self) -> Aim:
         table, house = self.random.choice(tables()), self.house
-        return Aim(table, house.victim, house.attacker.id, self.random, house.partitions.get(table.name, []), house.views)
+        return Aim(
+            table, house.victim, house.attacker.id, self.random, house.partitions.get(table.name, []), house.views
+        )
 
     def _attack(self) -> list[str]:
         return self.random.choice(ATTACKS)(self._aim())
@@ -185,7 +187,9 @@ def test_nothing_leaks_and_nothing_changes_at_length(caller, standing, soak_shar
 def test_control_a_runner_that_enters_the_wrong_tenant_is_caught(caller, standing, monkeypatch):
     made = caller(SEED + 4)
     right = made._scope
-    monkeypatch.setattr(made, "_scope", lambda way: made.store.tenant(standing.victim.name) if way == "foreign" else right(way))
+    monkeypatch.setattr(
+        made, "_scope", lambda way: made.store.tenant(standing.victim.name) if way == "foreign" else right(way)
+    )
     found = "\n".join(attempts(made, 250))
     assert "foreign" in found
     assert "leak: the victim's secret" in found

@@ -168,7 +168,9 @@ def test_a_store_that_is_closed_in_use_ends_what_runs_and_begins_nothing_more(te
     while superuser.execute(f"SELECT count(*) {_BACKENDS}").fetchone() != (0,) and time.monotonic() < end:
         time.sleep(0.01)
     assert superuser.execute(f"SELECT count(*) {_BACKENDS}").fetchone() == (0,)
-    assert superuser.execute("SELECT count(*) FROM undercroft.users WHERE tenant_id = %s", [tenant.id]).fetchone() == (1,)
+    assert superuser.execute("SELECT count(*) FROM undercroft.users WHERE tenant_id = %s", [tenant.id]).fetchone() == (
+        1,
+    )
 
 
 @pytest.mark.parametrize("colour", ["async"], indirect=True)

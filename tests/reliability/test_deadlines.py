@@ -124,6 +124,7 @@ def test_a_slow_statement_on_a_file_is_given_up(hurried, call):
 @SQLITE
 def test_a_slow_write_on_a_file_is_nobody_elses(hurried):
     """Calls that share a commit are run again without the one that was given up."""
+
     def slow(tx: Tx) -> Any:
         return tx.rows(_ENDLESS)
 
@@ -178,7 +179,9 @@ def test_a_network_that_is_silent_is_given_up(wire, impatient, open_store, colou
 
 @POSTGRESQL
 @pytest.mark.parametrize("colour", ["sync"], indirect=True)
-def test_control_without_a_watch_a_silent_network_is_waited_for(wire, impatient, open_store, colour, tenant, monkeypatch):
+def test_control_without_a_watch_a_silent_network_is_waited_for(
+    wire, impatient, open_store, colour, tenant, monkeypatch
+):
     monkeypatch.setattr(deadlines.Deadlines, "watch", lambda self, timed: None)
     mine = open_store(colour, settings=Settings.load(wire[1], query_timeout=LIMIT)).tenant(tenant.key)
     mine.users.list()
@@ -227,5 +230,3 @@ def test_the_watch_ends_with_what_it_watches():
     watch.watch(kept)  # and begins again
     assert watch._thread is not None
     assert watch._thread.is_alive()
-
-

@@ -29,7 +29,9 @@ async def outcomes(run: Any) -> list[Any]:
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
-@pytest.mark.parametrize("error", [errors.DatabaseUnavailable, errors.PoolTimeout, errors.CommitUnknown, errors.DatabaseFull])
+@pytest.mark.parametrize(
+    "error", [errors.DatabaseUnavailable, errors.PoolTimeout, errors.CommitUnknown, errors.DatabaseFull]
+)
 async def test_an_outage_is_told_to_all_at_once(error):
     runs = []
 

@@ -16,7 +16,10 @@ LEFT = {
     "a cursor": ("DECLARE c CURSOR WITH HOLD FOR SELECT name FROM undercroft.users", "FETCH ALL FROM c"),
     "a table": ("CREATE TEMP TABLE mine AS SELECT name FROM undercroft.users", "SELECT * FROM mine"),
     "a setting": ("SET search_path = undercroft", "SELECT name FROM users"),
-    "a lock": ("SELECT pg_advisory_lock(1)", "SELECT 'secret' FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"),
+    "a lock": (
+        "SELECT pg_advisory_lock(1)",
+        "SELECT 'secret' FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+    ),
     "a channel": ("LISTEN c", "SELECT 'secret' FROM pg_listening_channels()"),
     "a role": ("SET ROLE undercroft_app", "SELECT 'secret' WHERE current_user = 'undercroft_app'"),
     "a limit": ("SET statement_timeout = 1", "SELECT 'secret' WHERE current_setting('statement_timeout') = '1ms'"),

@@ -123,13 +123,20 @@ def test_two_calls_that_block_each_other_both_succeed(tenant, quick):
     assert len({user.name for user in tenant.users.list()}) == 1
 
 
+@POSTGRESQL
+def test_control_without_retries_one_of_them_fails(tenant, monkeypatch):
+    monkeypatch.setattr(retry, "ATTEMPTS", 1)
+    with pytest.raises(errors.Deadlock):
+        test_two_calls_that_block_each_other_both_succeed(tenant, None)
+
+
 def test_retries_end_when_too_many_calls_need_them():
     budget = Budget()
     spent = 0
     while Attempts(budget).delay(errors.Deadlock()) is not None:
         spent += 1
     assert spent == 50
-    for _ in range(10):
+    for _ in range(11):
         budget.earn()
     assert Attempts(budget).delay(errors.Deadlock()) is not None
     assert Attempts(budget).delay(errors.Deadlock()) is None

@@ -136,7 +136,9 @@ def attempts(house: House, seed: int, number: int) -> list[str]:
             table = tables()[one % len(tables())]
             attack, way = random.choice(ATTACKS), random.choice(WAYS)
             faults = attacker.attack(attack, _aim(house, table, random), way)
-            found += [f"{attack.__name__} on {table.name}, {way} (attempt {one} of {seed}): {fault}" for fault in faults]
+            found += [
+                f"{attack.__name__} on {table.name}, {way} (attempt {one} of {seed}): {fault}" for fault in faults
+            ]
     finally:
         attacker.close()
     return found + house.stolen()

@@ -107,7 +107,9 @@ _TABLES = """
 SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
 WHERE c.relnamespace = 'undercroft'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1
 """
-_VIEWS = "SELECT relname FROM pg_class WHERE relnamespace = 'undercroft'::regnamespace AND relkind IN ('v', 'm') ORDER BY 1"
+_VIEWS = (
+    "SELECT relname FROM pg_class WHERE relnamespace = 'undercroft'::regnamespace AND relkind IN ('v', 'm') ORDER BY 1"
+)
 _PARTITIONS = """
 SELECT p.relname, c.relname FROM pg_inherits AS i
 JOIN pg_class AS p ON p.oid = i.inhparent JOIN pg_class AS c ON c.oid = i.inhrelid

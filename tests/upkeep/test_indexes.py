@@ -30,10 +30,11 @@ class House:
         return Settings.load(self.app_url, env_file=None, migrate_url=self.admin_url, **more)
 
 
-@pytest.fixture(scope="module", params=servers.names("postgresql"))
-def house(request: pytest.FixtureRequest) -> Iterator[House]:
-    with databases.created(servers.url(request.param)) as admin_url:
-        yield House(admin_url, databases.migrated(servers.url(request.param), admin_url))
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    server = servers.url(servers.names("postgresql")[0])
+    with databases.created(server) as admin_url:
+        yield House(admin_url, databases.migrated(server, admin_url))
 
 
 def test_broken_indexes_are_rebuilt_and_leftovers_dropped(house: House, open_store, colour: str) -> None:

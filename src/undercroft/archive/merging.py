@@ -62,6 +62,18 @@ class Change:
         )
 
 
+def tells_more(
+    settled: rules.Settled, sent_at: datetime, edited_at: datetime | None, deleted_at: datetime | None
+) -> bool:
+    """Whether a record may change a stored message: of an import that is repeated most say the same and have no parts."""
+    record, earlier = settled
+    return deleted_at is None and (
+        rules.version_time(record) != (edited_at or sent_at)
+        or record.deleted_at is not None
+        or bool(earlier or record.attachments or record.reactions or record.mentions)
+    )
+
+
 def merge(names: Names, id_: UUID, stored: Stored, settled: rules.Settled, now: datetime) -> Change:
     """Decide what a record and its earlier versions change; a deleted message is changed by nothing."""
     record, earlier = settled

@@ -75,9 +75,7 @@ def refuse_key(scope: Scope) -> None:
         raise InvalidInput(message, field="key", hint="call it on the tenant itself, or give each write in it a key")
 
 
-def work(
-    scope: Scope, op: "operation[..., Any]", args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Tx], Any]:
+def work(scope: Scope, op: "operation[..., Any]", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tx], Any]:
     """Return what a runner runs in the transaction of a call."""
     if not is_keyed(scope, op):
         return lambda tx: op.fn(tx, *args, **kwargs)

@@ -43,7 +43,7 @@ class Attempts:
     __slots__ = ("_budget", "_keyed", "_lost", "_made", "_start")
 
     def __init__(self, budget: Budget, *, keyed: bool = False) -> None:
-        """``keyed``: an idempotency key tells whether the try before was stored, so a lost answer may be asked again."""
+        """``keyed``: an idempotency key tells whether a try was stored, so a lost answer may be asked again."""
         self._budget = budget
         self._keyed = keyed
         self._lost = False

@@ -44,6 +44,10 @@ class Database(Slice[C]):
     Reached through a tenant it sees and changes this tenant alone; reached through the store it is in no tenant, and
     the library's own tables are closed to it. Each call is a transaction; inside ``tenant.transaction()`` it takes part
     in that. ``timeout`` is in seconds.
+
+    On SQLite a tenant's tables are views of them: there ``INSERT OR IGNORE`` and ``OR REPLACE`` stand for ON CONFLICT,
+    and RETURNING gives what was written, without what the table filled in. On PostgreSQL tables of your own in a schema
+    of your own have only the walls that your migrations gave them.
     """
 
     execute = procedure(ops.execute)

@@ -52,7 +52,8 @@ class _Kind(Generic[P]):
         fn = self._about(plan)
         if self.access is None:
             return procedure(fn), "proceed"
-        return operation(fn, access=self.access), "run"
+        access: Access = "write" if self.access == "append" and not plan.fits_upsert else self.access
+        return operation(fn, access=access), "run"
 
     def _about(self, plan: Plan[Any]) -> Callable[..., Any]:
         """Make the function of one model: named after it, and telling what it returns, which idempotency asks for."""

@@ -70,6 +70,10 @@ class Plan(Generic[M]):
         }
         self._required = [name for name, column in self.attributes.items() if _is_required(column, self.table)]
         self._inserts: dict[tuple[str, ...], sa.Insert] = {}
+        # PostgreSQL takes no value for such a column, not even its own, so no upsert of a row upon itself.
+        self.fits_upsert = not any(
+            column.identity is not None and column.identity.always for column in self.table.columns
+        )
         self._declared: dict[Any, tuple[Any, str]] = {}
 
     @functools.cached_property

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import CompilerElement
 
 from undercroft.archive import rows, rules
-from undercroft.archive.merging import Change, Stored, earlier_version, merge
+from undercroft.archive.merging import Change, Stored, earlier_version, merge, tells_more
 from undercroft.archive.models import (
     Attachment,
     Mention,
@@ -98,12 +98,15 @@ def save_messages(tx: Tx, records: Sequence[MessageRecord]) -> Saved:
     for record in records:
         copies.setdefault(names.message(record), []).append(record)
     settled = {id_: rules.settle(copies[id_]) for id_ in sorted(copies)}
-    known = _known(tx, list(settled), locked=False)
+    known = _read(tx, _KNOWN, list(settled))
     new = {id_: found for id_, found in settled.items() if id_ not in known}
     added = _add(tx, names, new) if new else 0
     if added < len(new):  # another transaction stored some of them meanwhile, with parts of their own or deleted
-        known = _known(tx, list(settled), locked=False)
-    updated = len(_merge(tx, names, settled, known) - set(new))
+        known = _read(tx, _KNOWN, list(settled))
+    news = {id_: row for id_, row in known.items() if tells_more(settled[id_], *row[1:4])}
+    updated = len(
+        _merge(tx, names, settled, {id_: Stored(_row(_VERSION, row)) for id_, row in news.items()}) - set(new)
+    )
     return Saved(added, updated, len(records) - added - updated)
 
 
@@ -133,7 +136,7 @@ def _merge(tx: Tx, names: Names, settled: Settled, known: dict[UUID, Stored]) ->
     if not touched:
         return set()
     # Decided again on what nobody else can change now.
-    locked = _known(tx, [change.id for change in touched], locked=True)
+    locked = _locked(tx, [change.id for change in touched])
     changes = _changes(tx, names, settled, locked)
     add_stubs(tx, names, {record.author: record.author_name for record, _ in settled.values() if record.author})
     apply(tx, changes)
@@ -146,12 +149,20 @@ def _changes(tx: Tx, names: Names, settled: Settled, stored: dict[UUID, Stored])
     return [change for change in decided if change]
 
 
-def _known(tx: Tx, messages: list[UUID], *, locked: bool) -> dict[UUID, Stored]:
-    """Read those messages that are stored; locked, the whole of them and their versions."""
-    statement, keys = (LOCKED, WHOLE) if locked else (_KNOWN, _VERSION)
-    found = [dict(zip(keys, row, strict=True)) for row in tx.rows(statement, {"ids": messages})]
-    versions = read_versions(tx, messages) if locked else {}
-    return {row["id"]: Stored(row, versions=versions.get(row["id"], [])) for row in found}
+def _read(tx: Tx, statement: CompilerElement, messages: list[UUID]) -> dict[UUID, tuple[Any, ...]]:
+    """Read rows that begin with a message's id."""
+    return {row[0]: row for row in tx.rows(statement, {"ids": messages})}
+
+
+def _locked(tx: Tx, messages: list[UUID]) -> dict[UUID, Stored]:
+    """Read whole messages and their versions, which nobody else can change until the transaction ends."""
+    found = {row["id"]: row for row in (_row(WHOLE, values) for values in tx.rows(LOCKED, {"ids": messages}))}
+    versions = read_versions(tx, messages)
+    return {id_: Stored(row, versions=versions.get(id_, [])) for id_, row in found.items()}
+
+
+def _row(names: Sequence[str], values: tuple[Any, ...]) -> DbRow:
+    return dict(zip(names, values, strict=True))
 
 
 def _read_parts(tx: Tx, settled: Settled, stored: dict[UUID, Stored]) -> None:

@@ -14,7 +14,6 @@ from typing_extensions import override
 
 from undercroft.core.dialects.sqlite_walls import Walls
 
-
 STEPS = 5000
 """Instructions of SQLite's virtual machine between two looks at the clock."""
 

@@ -26,6 +26,11 @@ APPEND_ONLY = {"audit_events"}
 """What the application may do less with than everything: the rights that PostgreSQL's roles have, once more."""
 
 
+MODULES = {"fts3", "fts4", "fts5", "rtree", "geopoly"}
+"""Of SQLite's virtual tables, those that hold what is put into them; others show what lies in other tables."""
+_VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+[\"'`\[]?(\w+)", re.IGNORECASE | re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """The tables of a file: ``walled`` are those with a tenant, ``closed`` what nobody's SQL may touch.
@@ -67,12 +72,12 @@ def catalogue(connection: sqlite3.Connection) -> Catalogue:
         )
     )
     for name, sql in here.items():
+        virtual = _VIRTUAL.match(sql)
         if name.startswith(("sqlite_", "undercroft_")):
             closed.add(name)
-        elif sql.lower().startswith("create virtual table") and any(f"'{table}'" in sql for table in ours):
-            closed |= {
-                other for other in here if other == name or other.startswith(f"{name}_")
-            }  # with its shadow tables
+        elif virtual and (virtual[1].lower() not in MODULES or any(f"'{table}'" in sql for table in ours)):
+            shadows = {other for other in here if other.startswith(f"{name}_")}
+            closed |= {name} | shadows
     modules = {name for (name,) in connection.execute("PRAGMA module_list")}
     walled &= set(here)
     free = set(here) - walled - closed

@@ -228,6 +228,8 @@ class Walls:
     def _may_alter(self, action: int, first: str, second: str) -> bool:
         if action not in _SCHEMA:
             return action == sqlite3.SQLITE_REINDEX  # which changes nothing that anybody sees
+        if action == sqlite3.SQLITE_CREATE_VTABLE and second not in views.MODULES:
+            return False
         table = (first, second)[_SCHEMA[action]]
         if table in self._catalogue.walled | self._catalogue.closed:
             return False

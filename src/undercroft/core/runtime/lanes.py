@@ -65,11 +65,6 @@ class _Lane:
             raise StoreClosed
         return held
 
-    def take_idle(self) -> list[Any]:
-        """Lend every connection that nobody uses."""
-        taken, self.idle = self.idle, []
-        return taken
-
     @property
     def use(self) -> dict[str, int]:
         """How many connections are open, idle, and waited for."""
@@ -130,6 +125,16 @@ class AwaitingLane(_Lane):
         except BaseException:
             self._pass_on(None)
             raise
+
+    async def validate(self, answers: Callable[[Any], Awaitable[bool]]) -> tuple[int, int]:
+        """Ask every idle connection for a sign of life and drop the silent ones; returns how many of each."""
+        taken, self.idle = self.idle, []
+        try:
+            silent = [await answers(held) for held in taken].count(False)
+        finally:
+            for held in taken:
+                self.give(held)
+        return len(taken), silent
 
     def give(self, held: Any) -> None:
         """Take a connection back, or replace one that is broken or old."""
@@ -217,6 +222,14 @@ class BlockingLane(_Lane):
         except BaseException:
             self._pass_on(None)
             raise
+
+    def validate(self, answers: Callable[[Any], bool]) -> tuple[int, int]:
+        """Ask every idle connection for a sign of life and drop the silent ones; returns how many of each."""
+        taken, self.idle = self.idle, []
+        silent = [answers(held) for held in taken].count(False)
+        for held in taken:
+            self.give(held)
+        return len(taken), silent
 
     def give(self, held: Any) -> None:
         """Take a connection back, or replace one that is broken or old."""

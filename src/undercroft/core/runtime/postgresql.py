@@ -8,7 +8,7 @@ import asyncio
 import functools
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -23,43 +23,17 @@ from typing_extensions import override
 from undercroft.core.idempotency import is_keyed, work
 from undercroft.core.operation import operation
 from undercroft.core.retry import Attempts, Budget
+from undercroft.core.runtime.attempt import attempt
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
 from undercroft.core.runtime.greenlets import GreenletPool
 from undercroft.core.runtime.lanes import AwaitingLane, BlockingLane
 from undercroft.core.runtime.place import Facts
-from undercroft.core.runtime.postgresql_open import OpenTransaction, validate
-from undercroft.core.runtime.postgresql_ports import AsyncpgPort, PostgresqlPort, PsycopgPort, answer_lost
+from undercroft.core.runtime.postgresql_open import OpenTransaction, answers, validate
+from undercroft.core.runtime.postgresql_ports import AsyncpgPort, PsycopgPort
 from undercroft.core.runtime.server import Server
 from undercroft.core.runtime.transaction import AwaitingTransaction
 from undercroft.core.scope import Scope
-from undercroft.core.tx import Tx
-from undercroft.errors import CommitUnknown, DatabaseUnavailable, StoreClosed, UndercroftError, WrongColour
-
-
-def _attempt(
-    port: PostgresqlPort, server: Server, scope: Scope, op: operation[..., Any], call: Callable[[Tx], Any]
-) -> Any:
-    """Run an operation once on a connection of the hot lane; the same for both drivers."""
-    if scope.tenant_id is not None and server.direct and op.access != "write" and not is_keyed(scope, op):
-        # One statement, one message: it enters the tenant itself and is its own transaction.
-        tx = Tx(port, server.dialect, scope.tenant_id, scope.tenant_name, entering=True)
-        try:
-            return call(tx)
-        except UndercroftError as error:
-            if answer_lost(error):
-                port.rollback()  # nothing to roll back, but it ends what may still be under way
-                if op.access == "append":
-                    raise CommitUnknown from error
-            error.context.setdefault("tenant", scope.tenant_name)
-            raise
-    port.begin(scope, privileged=server.privileged)
-    try:
-        result = call(Tx(port, server.dialect, scope.tenant_id, scope.tenant_name))
-    except BaseException:  # interrupted between two statements too: nobody else may find the transaction open
-        port.rollback()
-        raise
-    port.commit()
-    return result
+from undercroft.errors import DatabaseUnavailable, StoreClosed, UndercroftError, WrongColour
 
 
 class BlockingPostgresql(BlockingEngine):
@@ -98,7 +72,7 @@ class BlockingPostgresql(BlockingEngine):
                         return transaction.run(scope, op, *args, **kwargs)
                 port = self._lane.take()
                 try:
-                    return _attempt(port, self._server, scope, op, call)
+                    return attempt(port, self._server, scope, op, call)
                 finally:
                     self._lane.give(port)
             except UndercroftError as error:
@@ -149,13 +123,9 @@ class BlockingPostgresql(BlockingEngine):
     @override
     def validate(self) -> tuple[int, int]:
         self._ensure_open()
-        assert self._open is not None  # noqa: S101 - open() made it
-        hot = self._lane.take_idle()
-        dropped = sum(not port.answers() for port in hot)
-        for port in hot:
-            self._lane.give(port)
-        tried, replaced = validate(self._open)
-        return tried + len(hot), replaced + dropped
+        tried, silent = self._lane.validate(answers)
+        more, replaced = validate(self._open)
+        return tried + more, silent + replaced
 
     @override
     def open(self) -> None:
@@ -216,7 +186,7 @@ class AwaitingPostgresql(AwaitingEngine):
                         return await transaction.run(scope, op, *args, **kwargs)
                 port = await self._lane.take()
                 try:
-                    return await self._greenlets.run(_attempt, port, self._server, scope, op, call)
+                    return await self._greenlets.run(attempt, port, self._server, scope, op, call)
                 finally:
                     self._lane.give(port)
             except UndercroftError as error:
@@ -275,15 +245,9 @@ class AwaitingPostgresql(AwaitingEngine):
     @override
     async def validate(self) -> tuple[int, int]:
         await self._ensure_open()
-        assert self._open is not None  # noqa: S101 - open() made it
-        hot = self._lane.take_idle()
-        try:
-            dropped = [await greenlet_spawn(port.answers) for port in hot].count(False)
-        finally:
-            for port in hot:
-                self._lane.give(port)
-        tried, replaced = await greenlet_spawn(validate, self._open.sync_engine)
-        return tried + len(hot), replaced + dropped
+        tried, silent = await self._lane.validate(lambda port: greenlet_spawn(answers, port))
+        more, replaced = await greenlet_spawn(validate, self._open and self._open.sync_engine)
+        return tried + more, silent + replaced
 
     @override
     async def open(self) -> None:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from sqlalchemy.util import await_only
@@ -37,6 +37,8 @@ _RESET = (
 
 class PostgresqlPort(Port, abc.ABC):
     """A driver's connection that can open and end a transaction; errors leave it as ours."""
+
+    _door: ClassVar[type[PostgresqlDoor]]
 
     def __init__(self, driver: Any, server: Server) -> None:
         self.driver = driver
@@ -106,14 +108,6 @@ class PostgresqlPort(Port, abc.ABC):
         except UndercroftError as error:
             raise DatabaseError(UNDONE) from error
 
-    def answers(self) -> bool:
-        """Ask the server for a sign of life."""
-        try:
-            self._command("SELECT 1")
-        except UndercroftError:
-            self.spoil()
-        return self.alive
-
     def reset(self) -> None:
         """Clear, outside any transaction, what a caller's SQL has left in the session: settings, cursors, tables."""
         self._command(_RESET)
@@ -167,6 +161,11 @@ class PostgresqlPort(Port, abc.ABC):
         kept = DatabaseUnavailable | QueryTimeout | SerializationFailure
         return meaning if isinstance(meaning, kept) else DatabaseUnavailable()
 
+    @override
+    def door(self, tenant_id: UUID | None) -> PostgresqlDoor:
+        del tenant_id  # the server knows it
+        return self._door(self)
+
     @abc.abstractmethod
     def _is_closed(self) -> bool: ...
 
@@ -205,6 +204,8 @@ def answer_lost(error: UndercroftError) -> bool:
 class AsyncpgPort(PostgresqlPort):
     """asyncpg; must be used inside a greenlet of SQLAlchemy's."""
 
+    _door = AsyncpgDoor
+
     @override
     def _is_closed(self) -> bool:
         return bool(self.driver.is_closed())
@@ -217,11 +218,6 @@ class AsyncpgPort(PostgresqlPort):
     def _roll_back(self) -> None:
         # It waits for the cancellation of what came before.
         self.timed(lambda sql, _: await_only(self.driver.execute(sql, timeout=SETTLING)), "ROLLBACK", ())
-
-    @override
-    def door(self, tenant_id: UUID | None) -> PostgresqlDoor:
-        del tenant_id  # the server knows it
-        return AsyncpgDoor(self)
 
     @override
     def drop(self) -> None:
@@ -239,6 +235,8 @@ class AsyncpgPort(PostgresqlPort):
 
 class PsycopgPort(PostgresqlPort):
     """psycopg, in autocommit: its own transactions would cost a message each."""
+
+    _door = PsycopgDoor
 
     def __init__(self, driver: Any, server: Server) -> None:
         super().__init__(driver, server)
@@ -286,11 +284,6 @@ class PsycopgPort(PostgresqlPort):
             super().reset()
         finally:
             self.driver.autocommit = False
-
-    @override
-    def door(self, tenant_id: UUID | None) -> PostgresqlDoor:
-        del tenant_id  # the server knows it
-        return PsycopgDoor(self)
 
     @override
     def drop(self) -> None:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Dialect as SADialect, Engine, create_engine, text
-from sqlalchemy.exc import SQLAlchemyError, TimeoutError as SAPoolTimeout
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, TimeoutError as SAPoolTimeout
 from sqlalchemy.pool import NullPool
 
 from undercroft.core.dialects.postgresql import PostgresqlDialect
+from undercroft.core.runtime import refusals
 from undercroft.core.runtime.deadlines import Deadlines
 from undercroft.core.runtime.place import Facts, History
 from undercroft.core.schema import to_json
@@ -164,8 +165,16 @@ class Server:
     @contextmanager
     def _connected(self, url: DatabaseUrl) -> Generator[Connection, None, None]:
         engine: Engine = create_engine(poolclass=NullPool, **self.engine_arguments("psycopg", url))
-        with self.translated(PostgresqlDialect(engine.dialect)), engine.connect() as connection:
-            yield connection
+        with self.translated(PostgresqlDialect(engine.dialect)):
+            try:
+                connection = engine.connect()
+            except OperationalError as error:
+                told = None if "Timeout" in type(error.orig).__name__ else refusals.reason(url)  # not to wait twice
+                if told is None:
+                    raise
+                raise told from told.__cause__
+            with connection:
+                yield connection
 
     @contextmanager
     def translated(self, dialect: PostgresqlDialect | None = None) -> Generator[None, None, None]:

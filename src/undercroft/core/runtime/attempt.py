@@ -1,0 +1,38 @@
+"""One try of an operation on a connection of the hot lane, the same for both drivers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from undercroft.core.idempotency import is_keyed
+from undercroft.core.operation import operation
+from undercroft.core.runtime.postgresql_ports import PostgresqlPort, answer_lost
+from undercroft.core.runtime.server import Server
+from undercroft.core.scope import Scope
+from undercroft.core.tx import Tx
+from undercroft.errors import CommitUnknown, UndercroftError
+
+
+def attempt(
+    port: PostgresqlPort, server: Server, scope: Scope, op: operation[..., Any], call: Callable[[Tx], Any]
+) -> Any:
+    """Run an operation once on a connection of the hot lane; the same for both drivers."""
+    if scope.tenant_id is not None and server.direct and op.access != "write" and not is_keyed(scope, op):
+        # One statement, one message: it enters the tenant itself and is its own transaction.
+        tx = Tx(port, server.dialect, scope.tenant_id, scope.tenant_name, entering=True)
+        try:
+            return call(tx)
+        except UndercroftError as error:
+            if answer_lost(error):
+                port.rollback()  # nothing to roll back, but it ends what may still be under way
+                if op.access == "append":
+                    raise CommitUnknown from error
+            error.context.setdefault("tenant", scope.tenant_name)
+            raise
+    port.begin(scope, privileged=server.privileged)
+    try:
+        result = call(Tx(port, server.dialect, scope.tenant_id, scope.tenant_name))
+    except BaseException:  # interrupted between two statements too: nobody else may find the transaction open
+        port.rollback()
+        raise
+    port.commit()
+    return result
