@@ -11,7 +11,7 @@ import pytest
 import undercroft
 from undercroft import errors
 from undercroft.core import ids, tx as tx_module
-from undercroft.queries import ops as query_ops
+from undercroft.queries import recording
 
 
 def test_a_block_is_recorded_with_its_time_and_rows(tenant):
@@ -124,7 +124,7 @@ def test_an_end_that_cannot_be_written_hides_nothing(tenant, monkeypatch, caplog
         raise errors.DatabaseUnavailable
 
     with pytest.raises(WarehouseError), tenant.queries.record("Sales?") as run:
-        monkeypatch.setattr(query_ops._END, "fn", unreachable)
+        monkeypatch.setattr(recording._END, "fn", unreachable)
         raise WarehouseError
     monkeypatch.undo()
     assert tenant.queries.get(run.id).status == "running"

@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -70,36 +71,35 @@ class Arguments:
         if name in self._named:
             return self._named[name]()
         origin, inner = get_origin(hint), get_args(hint)
-        if origin in (Union, types.UnionType):
-            return self.value(self._random.choice(inner), name)
+        if origin in {Union, types.UnionType, typing.Annotated}:
+            return self.value(inner[0] if origin is typing.Annotated else self._random.choice(inner), name)
         if origin is Literal:
             return self._random.choice(inner)
-        if origin is typing.Annotated:
-            return self.value(inner[0], name)
-        if origin is tuple and inner[-1] is not Ellipsis:
-            return tuple(self.value(one, name) for one in inner)
-        if origin in (tuple, list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection):
-            made = [self.value(inner[0], name) for _ in range(self._random.randrange(1, 4))]
-            return tuple(made) if origin is tuple else made
-        if origin in (set, frozenset, collections.abc.Set):
-            return origin({self.value(inner[0], name)}) if origin is not collections.abc.Set else {self._text()}
-        if origin in (dict, collections.abc.Mapping):
-            return {self._word(): self.value(inner[1], name)}
-        if origin is collections.abc.Callable:
-            return lambda *_, **__: self._text()
+        if origin is not None:
+            return self._container(origin, inner, name)
         if dataclasses.is_dataclass(hint):
             return self._dataclass(hint)
-        if typing.is_typeddict(hint):
-            return self._typed_dict(hint, total=True)
-        return self._plain(hint, name)
+        return self._typed_dict(hint, total=True) if typing.is_typeddict(hint) else self._plain(hint, name)
+
+    def _container(self, origin: Any, inner: tuple[Any, ...], name: str) -> Any:
+        if origin is collections.abc.Callable:
+            return lambda *_, **__: self._text()
+        if issubclass(origin, collections.abc.Mapping):
+            return {self._word(): self.value(inner[1], name)}
+        if origin is tuple and inner[-1] is not Ellipsis:
+            return tuple(self.value(one, name) for one in inner)
+        made = [self.value(inner[0], name) for _ in range(self._random.randrange(1, 4))]
+        if issubclass(origin, collections.abc.Set):
+            return frozenset(made)
+        return tuple(made) if origin is tuple else made
 
     def _plain(self, hint: Any, name: str) -> Any:
         random = self._random
         made = {
-            str: lambda: random.choice([self._word, self._word, self._text])(),
+            str: random.choice([self._word, self._word, self._text]),
             Any: self._text,
             object: self._text,
-            UUID: lambda: random.choice(self._ids),
+            UUID: partial(random.choice, self._ids),
             bool: lambda: random.random() < 0.5,
             int: lambda: random.choice([1, 2, 50]),
             float: lambda: random.choice([0.5, 1.0, 24.0]),

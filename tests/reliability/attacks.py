@@ -126,9 +126,8 @@ def join(a: Aim) -> list[str]:
 
 
 def lateral(a: Aim) -> list[str]:
-    return [
-        f"SELECT * FROM (VALUES ({literal(a.victim.id)})) AS v(id), LATERAL (SELECT * FROM {a.name} WHERE tenant_id = v.id) q"
-    ]
+    theirs = f"SELECT * FROM {a.name} WHERE tenant_id = v.id"
+    return [f"SELECT * FROM (VALUES ({literal(a.victim.id)})) AS v(id), LATERAL ({theirs}) AS q"]
 
 
 def for_update(a: Aim) -> list[str]:
@@ -183,9 +182,9 @@ def own_definer(a: Aim) -> list[str]:
 
 def talking_condition(a: Aim) -> list[str]:
     """A cheap function of one's own that tells each row it is asked about, before the wall's condition is asked."""
+    body = "BEGIN RAISE NOTICE '%', $1; RETURN true; END"
     return [
-        "CREATE FUNCTION pg_temp.tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS"
-        " $$BEGIN RAISE NOTICE '%', $1; RETURN true; END$$",
+        f"CREATE FUNCTION pg_temp.tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $${body}$$",
         f"SELECT 1 FROM {a.name} AS t WHERE pg_temp.tell(t::text)",
         "DROP FUNCTION pg_temp.tell(text)",
     ]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from undercroft import models
 from undercroft.core import ids
-from undercroft.core.types import BigInt, Bool, Json, Text, TsVector, UtcDateTime, Uuid
+from undercroft.core.types import Json, Text, TsVector, UtcDateTime, Uuid
 
 ROWS = 3
 EVERYBODY = "everybody"
@@ -73,25 +73,20 @@ class Canaries:
                 return found[1].split(",")[number % len(found[1].split(","))].strip().strip("'")
             if found := re.search(rf"length\({column.name}\) = (\d+)", check):
                 return random.randbytes(int(found[1]))
-        match column.type:
-            case Uuid():
-                return ids.new()
-            case Text():
-                return f"{self.name if column.primary_key else self.secret} {column.name} {number}"
-            case UtcDateTime():
-                return datetime.now(UTC)
-            case Json():
-                return {"secret": self.secret}
-            case TsVector():
-                return f"'{EVERYBODY}':1 '{self.secret.lower()}':2"
-            case Bool() | sa.Boolean():
-                return number % 2 == 0
-            case BigInt() | sa.Integer():
-                return number + 1
-            case sa.Float() | sa.Numeric():
-                return number + 0.5
-            case sa.LargeBinary():
-                return self.secret.encode()
+        values = {
+            Uuid: ids.new(),
+            Text: f"{self.name if column.primary_key else self.secret} {column.name} {number}",
+            UtcDateTime: datetime.now(UTC),
+            Json: {"secret": self.secret},
+            TsVector: f"'{EVERYBODY}':1 '{self.secret.lower()}':2",
+            sa.Boolean: number % 2 == 0,
+            sa.Integer: number + 1,
+            sa.Numeric: number + 0.5,
+            sa.LargeBinary: self.secret.encode(),
+        }
+        for kind, value in values.items():
+            if isinstance(column.type, kind):
+                return value
         raise TypeError(f"no canary for {table.name}.{column.name} of type {column.type!r}: teach it here")
 
 

@@ -11,7 +11,7 @@ from undercroft.store import TenantScope
 
 KINDS = (operation, gathered, procedure, resource, stream)
 
-# What a scope has beside declarations: ways in, which answer no data. What a prepared statement then does, the door does.
+# What a scope has beside declarations: ways in, which answer no data; a prepared statement does what the door does.
 WAYS_IN = {"db.prepare_statement", "id", "idempotent", "key", "session", "transaction"}
 
 

@@ -1,4 +1,4 @@
-"""Another tenant's rows are out of reach through our own calls: every declared one, with made-up and stolen arguments."""
+"""Another tenant's rows are out of reach through our own calls: every declared one, arguments made up or stolen."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -103,7 +103,7 @@ class Caller:
                 said.append(self.carry_out(self._scope(way), path, args, kwargs))
         except errors.UndercroftError as error:
             said += [str(error), error.context, str(error.__cause__)]
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             if own:
                 raise
             said.append(str(error))
@@ -197,7 +197,7 @@ def test_control_a_runner_that_enters_the_wrong_tenant_is_caught(caller, standin
 
 
 def test_every_call_is_attacked():
-    """A new call is found by itself; what is public and no declaration, or takes what nobody can make up, fails here."""
+    """A new call is found by itself; what is public and no declaration, or takes what cannot be made up, fails here."""
     assert declarations.not_declared() == []
     assert len(declarations.every()) > 10
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests import servers
-from undercroft import AsyncStore, Settings, errors
+from undercroft import AsyncStore, Settings, TenantScope
 from undercroft.core.operation import Slice, operation
 from undercroft.core.runtime.postgresql_ports import PostgresqlPort
 from undercroft.core.tx import Tx
@@ -33,6 +33,43 @@ class Peek(Slice[Any]):
     names = operation(names, access="read")
 
 
+async def point(tenant: TenantScope[Any]) -> list[str]:
+    return [(await tenant.users.get("U1")).name]
+
+
+async def read(tenant: TenantScope[Any]) -> list[str]:
+    return [user.name for user in await tenant.users.list()]
+
+
+async def append(tenant: TenantScope[Any]) -> list[str]:
+    return [str((await tenant.audit.log("a.b", by=tenant.key)).actor)]
+
+
+async def recent(tenant: TenantScope[Any]) -> list[str]:
+    return [str(event.actor) for event in await tenant.audit.recent(limit=3)]
+
+
+async def transaction(tenant: TenantScope[Any]) -> list[str]:
+    async with tenant.transaction() as tx:
+        return [(await tx.users.ensure("U1")).name, *[user.name for user in await tx.users.list()]]
+
+
+async def session(tenant: TenantScope[Any]) -> list[str]:
+    async with tenant.session() as session:
+        return list(await session.scalars(sa.select(User.name)))
+
+
+async def door(tenant: TenantScope[Any]) -> list[str]:
+    return [row["name"] for row in await tenant.db.fetch("SELECT name FROM undercroft.users")]
+
+
+async def peek(tenant: TenantScope[Any]) -> list[str]:
+    return await Peek(tenant._runner, tenant._scope).names()
+
+
+ASKING = (point, read, append, recent, transaction, session, door, peek)
+
+
 class Crowd:
     """Tasks that ask for tenants' values, and what they were told that was not theirs."""
 
@@ -47,24 +84,7 @@ class Crowd:
 
     async def ask(self, key: str) -> list[str]:
         """Ask for values that all name their tenant."""
-        tenant = self.store.tenant(key)
-        match self.random.randrange(7):
-            case 0:
-                return [(await tenant.users.get("U1")).name]
-            case 1:
-                return [user.name for user in await tenant.users.list()]
-            case 2:
-                return [str((await tenant.audit.log("a.b", by=key)).actor)]
-            case 3:
-                return [str(event.actor) for event in await tenant.audit.recent(limit=3)]
-            case 4:
-                async with tenant.transaction() as tx:
-                    return [(await tx.users.ensure("U1")).name, *[user.name for user in await tx.users.list()]]
-            case 5:
-                async with tenant.session() as session:
-                    return list(await session.scalars(sa.select(User.name)))
-            case _:
-                return await Peek(tenant._runner, tenant._scope).names()
+        return await self.random.choice(ASKING)(self.store.tenant(key))
 
     async def one(self, calls: int) -> None:
         loop = asyncio.get_running_loop()

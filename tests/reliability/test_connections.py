@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tests import databases, servers
 from tests.reliability.own_calls import ours, sleep
-from undercroft import AsyncStore, Settings, Store, errors
+from undercroft import AsyncStore, Settings, errors
 from undercroft.core.runtime.postgresql_ports import PostgresqlPort, PsycopgPort
 from undercroft.core.tx import Tx
 

@@ -1,4 +1,4 @@
-"""All processes of the server are killed under 32 writers: what was acknowledged is there, once, whoever acknowledged it."""
+"""All processes of the server are killed under 32 writers: what was acknowledged is there, and it is there once."""
 
 import asyncio
 import threading

@@ -150,6 +150,18 @@ def wire(database_url: str, loop_thread: LoopThread) -> Iterator[tuple[Proxy, st
         yield made
 
 
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines.Deadlines, "watch", lambda self, timed: None)
+
+
+@pytest.fixture
+def mine(wire: tuple[Proxy, str], impatient: None, open_store: Callable[..., Any], colour: str, tenant: Any) -> Any:
+    """The tenant on a hurried store behind the wire."""
+    settings = Settings.load(wire[1], query_timeout=LIMIT, pre_ping=False)
+    return open_store(colour, settings=settings).tenant(tenant.key)
+
+
 @POSTGRESQL
 @pytest.mark.parametrize(
     ("call", "error"),
@@ -161,9 +173,7 @@ def wire(database_url: str, loop_thread: LoopThread) -> Iterator[tuple[Proxy, st
     ],
     ids=["read", "write", "append", "door"],
 )
-def test_a_network_that_is_silent_is_given_up(wire, impatient, open_store, colour, tenant, call, error):
-    settings = Settings.load(wire[1], query_timeout=LIMIT, pre_ping=False)
-    mine = open_store(colour, settings=settings).tenant(tenant.key)
+def test_a_network_that_is_silent_is_given_up(wire, mine, tenant, call, error):
     for warm in (mine.users.list, lambda: mine.audit.log("a.b"), lambda: mine.db.execute("SELECT 1")):
         warm()
     wire[0].hang()
@@ -179,11 +189,7 @@ def test_a_network_that_is_silent_is_given_up(wire, impatient, open_store, colou
 
 @POSTGRESQL
 @pytest.mark.parametrize("colour", ["sync"], indirect=True)
-def test_control_without_a_watch_a_silent_network_is_waited_for(
-    wire, impatient, open_store, colour, tenant, monkeypatch
-):
-    monkeypatch.setattr(deadlines.Deadlines, "watch", lambda self, timed: None)
-    mine = open_store(colour, settings=Settings.load(wire[1], query_timeout=LIMIT)).tenant(tenant.key)
+def test_control_without_a_watch_a_silent_network_is_waited_for(wire, unwatched, mine):
     mine.users.list()
     wire[0].hang()
     waiting = threading.Thread(target=mine.users.list)

@@ -65,7 +65,7 @@ class Change:
 def tells_more(
     settled: rules.Settled, sent_at: datetime, edited_at: datetime | None, deleted_at: datetime | None
 ) -> bool:
-    """Whether a record may change a stored message: of an import that is repeated most say the same and have no parts."""
+    """Whether a record may change a stored message: most of a repeated import say the same and have no parts."""
     record, earlier = settled
     return deleted_at is None and (
         rules.version_time(record) != (edited_at or sent_at)

@@ -52,6 +52,9 @@ def run(arguments: Sequence[str]) -> int:
         code = _misused(out, error)
     except BrokenPipeError:
         code = PIPE_CLOSED
+    except typer.Abort:
+        out.fail("nobody answered the question and nothing was done: answer it, or pass --yes")
+        code = USER
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:

@@ -1,8 +1,6 @@
 """Operations on the history of questions and SQL."""
 
-import logging
-import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,44 +11,19 @@ from sqlalchemy import bindparam, null, select, update as sa_update
 from undercroft.audit import ops as audit
 from undercroft.core import ids
 from undercroft.core.clock import require_aware, utc_now
-from undercroft.core.operation import operation
 from undercroft.core.pages import Filtered, check_limit
-from undercroft.core.runtime.base import Ports
 from undercroft.core.tx import Tx
-from undercroft.errors import InvalidInput, NotFound, UndercroftError
+from undercroft.errors import InvalidInput, NotFound
 from undercroft.queries.models import QueryRun as Row
-from undercroft.queries.records import Query, Run, Status
-from undercroft.queries.rules import check_count, check_final, outcome, row_count, sql_hash
-
-logger = logging.getLogger("undercroft")
+from undercroft.queries.records import Query, Status
+from undercroft.queries.rules import check_count, check_final, sql_hash
 
 _FIELDS = tuple(field.name for field in fields(Query))
 _NAMES = {name: "user_native_id" if name == "user" else name for name in _FIELDS}
 _COLUMNS = tuple(getattr(Row, name) for name in _NAMES.values())
-_TABLE = Row.metadata.tables["undercroft.query_history"]
+TABLE = Row.metadata.tables["undercroft.query_history"]
 _MINE = Row.tenant_id == bindparam("tenant_id")
 _GET = select(*_COLUMNS).where(_MINE, Row.id == bindparam("id"))
-_FINISH = (
-    sa_update(Row)
-    .where(_MINE, Row.id == bindparam("id"), Row.status == "running")
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "sql",
-                "sql_hash",
-                "database",
-                "status",
-                "error",
-                "finished_at",
-                "execution_time_ms",
-                "row_count",
-                "result",
-                "warehouse_query_id",
-            )
-        }
-    )
-)
 _CHANGEABLE = ("status", "error", "finished_at", "row_count", "result", "warehouse_query_id")
 _LOCK = _GET.with_for_update()
 _CHANGE = sa_update(Row).where(_MINE, Row.id == bindparam("id")).values({name: bindparam(name) for name in _CHANGEABLE})
@@ -124,42 +97,9 @@ def new_query(
 
 def append(tx: Tx, queries: Sequence[Query]) -> list[Query]:
     """Store queries."""
-    rows = [{"tenant_id": tx.tenant_id, "sql_hash": sql_hash(one.sql), **_values(one)} for one in queries]
-    tx.insert_many(_TABLE, rows, conflict="error")
+    rows = [{"tenant_id": tx.tenant_id, "sql_hash": sql_hash(one.sql), **values(one)} for one in queries]
+    tx.insert_many(TABLE, rows, conflict="error")
     return list(queries)
-
-
-def record(
-    ports: Ports,
-    question: str,
-    *,
-    sql: str | None = None,
-    database: str | None = None,
-    user: str | None = None,
-    session: UUID | None = None,
-) -> Generator[Run, None, None]:
-    """Record the block as a query: its time, its rows, and whether it succeeded, failed or was cancelled.
-
-    It stands in the history as ``running`` from the start, so a crash in the block leaves a row that says so. What the
-    block raises goes on to the caller, also where its end cannot be written down. Inside a transaction the row is
-    stored with it or not at all.
-
-    Raises:
-        InvalidInput: a text that cannot be stored.
-    """
-    begun = ports.run(_START, question, sql=sql, database=database, user=user, session=session)
-    run = Run(begun, question, sql, database)
-    start = time.perf_counter()
-    try:
-        yield run
-    except BaseException as error:
-        seconds = time.perf_counter() - start
-        try:
-            ports.run(_END, run, outcome(error), seconds)
-        except UndercroftError as unwritten:
-            logger.warning("the end of query %s is not in its history: %s", run.id, unwritten)
-        raise
-    ports.run(_END, run, outcome(None), time.perf_counter() - start)
 
 
 def get(tx: Tx, query: UUID) -> Query:
@@ -261,40 +201,8 @@ def abandon(tx: Tx, *, hours: float = 24) -> int:
     return tx.run(_ABANDON, {"before": ids.floor(tx.now - timedelta(hours=hours))})
 
 
-def _start(
-    tx: Tx, question: str, *, sql: str | None, database: str | None, user: str | None, session: UUID | None
-) -> UUID:
-    begun = new_query(question, sql=sql, database=database, user=user, session=session)
-    row = {**_values(begun), "status": "running", "finished_at": None, "sql_hash": sql_hash(sql)}
-    tx.insert_many(_TABLE, [{"tenant_id": tx.tenant_id, **row}], conflict="error")
-    return begun.id
-
-
-def _end(tx: Tx, run: Run, ended: tuple[Status, str | None], seconds: float) -> None:
-    status, text = ended
-    tx.run(
-        _FINISH,
-        {
-            "id": run.id,
-            "sql": run.sql,
-            "sql_hash": sql_hash(run.sql),
-            "database": run.database,
-            "status": status,
-            "error": text,
-            "finished_at": tx.now,
-            "execution_time_ms": round(seconds * 1000),
-            "row_count": check_count(row_count(run), "row_count"),
-            "result": None if run.result is None else dict(run.result),
-            "warehouse_query_id": run.warehouse_query_id,
-        },
-    )
-
-
-_START = operation(_start, access="append")
-_END = operation(_end)
-
-
-def _values(query: Query) -> dict[str, Any]:
+def values(query: Query) -> dict[str, Any]:
+    """Return the columns of a query."""
     return {column: getattr(query, name) for name, column in _NAMES.items()}
 
 

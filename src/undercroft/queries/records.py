@@ -39,7 +39,7 @@ class Query:
 class Run:
     """A query under way, given by ``queries.record``: fill in what becomes known, all of it is written at the end.
 
-    ``rows`` is counted and not stored; set ``result`` for what is to be kept.
+    ``rows`` is counted, where it has a length, and not stored; set ``result`` for what is to be kept.
     """
 
     id: UUID

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sized
 
 from undercroft.core.canonical import clean_text
 from undercroft.errors import InvalidInput
@@ -39,7 +40,7 @@ def outcome(error: BaseException | None) -> tuple[Status, str | None]:
 
 def row_count(run: Run) -> int | None:
     """Count the rows of a run where nobody has."""
-    if run.row_count is None and run.rows is not None:
+    if run.row_count is None and isinstance(run.rows, Sized):  # a warehouse's cursor has no length
         return len(run.rows)
     return run.row_count
 

@@ -103,10 +103,8 @@ def save_messages(tx: Tx, records: Sequence[MessageRecord]) -> Saved:
     added = _add(tx, names, new) if new else 0
     if added < len(new):  # another transaction stored some of them meanwhile, with parts of their own or deleted
         known = _read(tx, _KNOWN, list(settled))
-    news = {id_: row for id_, row in known.items() if tells_more(settled[id_], *row[1:4])}
-    updated = len(
-        _merge(tx, names, settled, {id_: Stored(_row(_VERSION, row)) for id_, row in news.items()}) - set(new)
-    )
+    telling = {id_: Stored(_row(_VERSION, row)) for id_, row in known.items() if tells_more(settled[id_], *row[1:4])}
+    updated = len(_merge(tx, names, settled, telling) - set(new))
     return Saved(added, updated, len(records) - added - updated)
 
 
