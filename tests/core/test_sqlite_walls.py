@@ -348,6 +348,20 @@ def test_a_table_made_later_is_seen(store, acme):
     assert acme.db.fetch("SELECT * FROM later") == [(1,)]
 
 
+def test_a_model_imported_later_walls_its_table(store, acme):
+    store.db.execute("CREATE TABLE wall_late (id INTEGER PRIMARY KEY, tenant_id BLOB, text TEXT)")
+    store.db.execute("INSERT INTO wall_late VALUES (1, $1, 'mine'), (2, x'42', 'FOREIGN')", acme.id)
+    assert acme.db.fetchval("SELECT count(*) FROM wall_late") == 2
+
+    class Late(Base):
+        __tablename__ = "wall_late"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tenant_id: Mapped[UUID]
+        text: Mapped[str]
+
+    assert acme.db.fetch("SELECT text FROM wall_late") == [("mine",)]
+
+
 def test_the_owner_of_the_file_makes_tables_of_his_own(store):
     store.db.execute_script(
         """

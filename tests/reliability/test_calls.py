@@ -19,6 +19,8 @@ from undercroft import AsyncStore, Settings, Store, errors
 from undercroft.core import idempotency
 from undercroft.core.operation import operation, resource, stream
 from undercroft.core.scope import FLEET, NOBODY
+from undercroft.queries import Query
+from undercroft.sessions import Session
 from undercroft.store import TenantScope
 
 SEED = 20261125
@@ -27,6 +29,8 @@ USUAL = {
     **dict.fromkeys(("author_id", "by", "user"), "U1"),
     **dict.fromkeys(("channel", "channel_id"), "C1"),
     **dict.fromkeys(("message", "native_id", "root"), "1700000000.000100"),
+    "database": "db",
+    "permission": "read",
 }
 """What a parameter or field of this name most often is, so that calls meet what other calls have stored."""
 
@@ -41,6 +45,7 @@ class Caller:
         self.store = store
         self.random = Random(seed)
         self.declared = declarations.every()
+        self._made: dict[str, list[Any]] = {"session": [], "query": []}
         self._view = view
         self._sums: Sums | None = None
 
@@ -48,7 +53,7 @@ class Caller:
         """Arguments that name things of a tenant; where SQL is asked for, it is an attack."""
         words = [*WORDS, *map(str, self.random.sample(of.ids, 5))]
         named = {
-            "sql": self._sql,
+            "sql": self._sql if path.startswith("db.") else lambda: "SELECT 1",
             "script": lambda: "; ".join(self._attack()),
             "statements": lambda: [(statement, []) for statement in self._attack()],
             "args": list,
@@ -57,6 +62,8 @@ class Caller:
             "timeout": lambda: None,
             **{name: partial(self.random.choice, [word, word, word, *words]) for name, word in USUAL.items()},
         }
+        if path.startswith(("queries.", "sessions.")):
+            named |= {name: partial(self.random.choice, [*of.ids[:3], *ids[-5:]]) for name, ids in self._made.items()}
         if path == "db.copy_records_to_table":
             return self._copied()
         return Arguments(self.random, words, of.ids, said, named).of(self.declared[path])
@@ -82,12 +89,18 @@ class Caller:
     def serve(self, path: str) -> Any:
         """Call for the victim itself; returns the answer, or the error."""
         args, kwargs = self.arguments(path, self.house.victim, [f"{self.house.victim.secret} said", "everybody"])
+        victim = self.store.tenant(self.house.victim.name)
         try:
-            return self.carry_out(self.store.tenant(self.house.victim.name), path, args, kwargs)
+            if path == "users.authorize_query":  # whom nothing is mapped for is always denied
+                victim.users.map_database("U1", database_user="u", allowed_databases=["*"], permissions=["*"])
+            answer = self.carry_out(victim, path, args, kwargs)
         except errors.UndercroftError as error:
             return error
         finally:
             self._sums = None
+        for name, kind in (("session", Session), ("query", Query)):
+            self._made[name] += [answer.id] if isinstance(answer, kind) else []
+        return answer
 
     def attempt(self, path: str, way: str) -> list[str]:
         """Call for the attacker, or for nobody, what names things of the victim; every leak and every effect."""

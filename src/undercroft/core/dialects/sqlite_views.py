@@ -56,6 +56,11 @@ def schemas() -> frozenset[str]:
     return frozenset({"main", SCHEMA} | {table.schema for table, _ in _mapped() if table.schema})
 
 
+def models() -> int:
+    """Count the models that are mapped so far."""
+    return len(Base.registry.mappers)
+
+
 def catalogue(connection: sqlite3.Connection) -> Catalogue:
     """Read which tables a file has, and tell them apart.
 

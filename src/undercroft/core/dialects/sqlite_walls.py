@@ -69,7 +69,7 @@ class Walls:
         self._connection = connection
         self._token = f"undercroft_{token_hex(8)}_"
         self._lock = threading.RLock()
-        self._read: int | None = None
+        self._read: tuple[int, int] | None = None
         self._built: tuple[int, int] | None = None
         self._catalogue = views.Catalogue(frozenset(), frozenset(), frozenset(), frozenset())
         self._tables: list[str] = []
@@ -134,13 +134,17 @@ class Walls:
     def _build(self, *, with_views: bool) -> None:
         """Read what tables there are, and make the views; a rollback takes those away, which the versions tell."""
         versions = self._versions()
-        if versions[0] != self._read:
+        known = (
+            versions[0],
+            views.models(),
+        )  # a model that is imported later may turn a table of anybody's into a tenant's
+        if known != self._read:
             self._catalogue = views.catalogue(self._connection)
             self._tables = sorted(self._catalogue.walled)
             self._views = {table: f"{self._token}{place}" for place, table in enumerate(self._tables)}
             self._schemas = views.schemas()
             self._rewritten.cache_clear()
-            self._read, self._built = versions[0], None
+            self._read, self._built = known, None
         if with_views and versions != self._built:
             run = self._connection.execute
             is_read_only = run("PRAGMA query_only").fetchone()[0]
@@ -243,9 +247,9 @@ class Walls:
         return self._tenant is None and table in _OWN_BOOKS
 
     def _is_consequence(self, table: str, source: str | None) -> bool:
-        """Whether SQLite itself reaches a table for a foreign key: the text does not name it, and so cannot mean it.
+        """Whether SQLite itself reaches a table, to follow a foreign key.
 
-        It says nothing of why then, which is just what it says of a table that a statement names.
+        It tells no more of that than of a table that the statement names; but what no text names, no text can mean.
         """
         if self._tenant is None or source is not None or table not in self._catalogue.walled:
             return False

@@ -89,11 +89,13 @@ def _examine_server(ports: Ports) -> Report:
 
 def _examine_file(ports: Ports) -> Report:
     version, journal = ports.run(_ASK_FILE)
+    orphans: list[str] = []
     try:
         damage = ports.run(_CHECK_FILE)
-        orphans = [] if damage else ports.run(_CHECK_KEYS)
+        if not damage:
+            orphans = ports.run(_CHECK_KEYS)
     except DatabaseCorrupt as error:
-        damage, orphans = [str(error.__cause__)], []
+        damage = [str(error.__cause__)]
     path = Path(ports.facts.address.removeprefix("sqlite:///"))
     file = File(str(path), path.stat().st_mode & 0o777, version, journal, damage, orphans)
     report = Report(list(file_findings(file)))
