@@ -11,8 +11,9 @@ from undercroft.store import TenantScope
 
 KINDS = (operation, gathered, procedure, resource, stream)
 
-# What a scope has beside declarations: ways in, which answer no data; a prepared statement does what the door does.
-WAYS_IN = {"db.prepare_statement", "id", "idempotent", "key", "session", "transaction"}
+# What a scope has beside declarations: ways in, which answer no data; a prepared statement does what the door does, and
+# repositories are attacked by a test of their own.
+WAYS_IN = {"db.prepare_statement", "id", "idempotent", "key", "repository", "session", "transaction"}
 
 
 class Nobody(Blocking):

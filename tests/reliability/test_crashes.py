@@ -89,6 +89,8 @@ def crash(kills: int, *, pause: float = 0.7, **server_settings: Any) -> tuple[Le
         settings = Settings.load(url, pool_size=WRITERS, connect_timeout=5)
         with Store(settings=settings) as store:
             store.tenants.ensure(TENANT)
+            with databases.administrator(server.url) as run:
+                run("CHECKPOINT")  # the tenant itself is not what is lost
             threads = [threading.Thread(target=write, args=(store, ledger)) for _ in range(WRITERS)]
             threads.append(threading.Thread(target=write_in_a_loop, args=(settings, ledger)))
             for thread in threads:
