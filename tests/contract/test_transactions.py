@@ -1,9 +1,11 @@
 """A caller's own transaction: the same nouns, one commit, on every engine in both colours."""
 
+from contextlib import suppress
+
 import pytest
 import sqlalchemy as sa
 
-from undercroft import errors, models
+from undercroft import Settings, errors, models
 
 
 def test_all_or_nothing(tenant):
@@ -75,3 +77,27 @@ def test_a_session_by_itself_commits(tenant):
 def test_an_unknown_tenant_has_no_transaction(store):
     with pytest.raises(errors.TenantUnknown), store.tenant("slack:Tnobody").transaction():
         raise AssertionError
+
+
+def test_a_write_beside_an_open_transaction_does_not_wait_for_ever(database_url, colour, open_store, tenant):
+    """On a file it waits for the very block that it stands in; a server has room for both."""
+    mine = open_store(colour, settings=Settings.load(database_url, pool_timeout=0.2)).tenant(tenant.key)
+    with mine.transaction() as tx:
+        tx.users.ensure("U1")
+        with suppress(errors.PoolTimeout):
+            mine.users.ensure("U2")
+        with suppress(errors.PoolTimeout), mine.transaction() as other:
+            other.users.ensure("U3")
+        tx.users.ensure("U4")
+    assert {"U1", "U4"} <= {user.native_id for user in mine.users.list()}
+    mine.users.ensure("U5")
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_who_waits_for_his_turn_is_told_in_time(database_url, colour, open_store, tenant):
+    mine = open_store(colour, settings=Settings.load(database_url, pool_timeout=0.2)).tenant(tenant.key)
+    with mine.transaction(), pytest.raises(errors.PoolTimeout, match="inside a transaction"):
+        mine.users.ensure("U1")
+    with mine.transaction(), pytest.raises(errors.PoolTimeout), mine.transaction():
+        pass
+    assert mine.users.list() == []

@@ -10,7 +10,7 @@ from tests import servers
 from undercroft import Settings, errors
 from undercroft.core.runtime.postgresql_ports import PostgresqlPort, PsycopgPort
 
-pytestmark = pytest.mark.parametrize("engine", servers.names("postgresql"), indirect=True)
+pytestmark = pytest.mark.parametrize("engine", servers.names("postgresql")[:1], indirect=True)
 
 LEFT = {
     "a cursor": ("DECLARE c CURSOR WITH HOLD FOR SELECT name FROM undercroft.users", "FETCH ALL FROM c"),

@@ -181,7 +181,7 @@ GUARDED_OTHERWISE = {"enter_as_well", "purge", "search"}
 def test_control_a_table_without_its_wall_is_caught():
     with house(SEED) as made:
         made.run("ALTER TABLE undercroft.users DISABLE ROW LEVEL SECURITY")
-        found = attempts(made, SEED, 300)
+        found = attempts(made, SEED, 200)
     assert {line.split(" on ")[1].split(",")[0] for line in found if " on " in line} == {"users"}
     assert {"leak: the victim's secret", "effect: users of the victim"} <= {line.partition("): ")[2] for line in found}
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from undercroft import models
+from undercroft.core.dialects.sqlite_views import VIEWS
 from undercroft.core.schema import NAMING, Base
 
 OURS: tuple[sa.Table, ...] = tuple(
@@ -21,10 +22,10 @@ def is_on(item: sa.schema.SchemaItem, engine: str) -> bool:
 
 
 def names_on_sqlite() -> set[str]:
-    """Return the names of tables and indexes that a file must have free for us."""
+    """Return the names of tables, views and indexes that a file must have free for us."""
     tables = [table for table in OURS if is_on(table, "sqlite")]
     indexes = {str(index.name) for table in tables for index in table.indexes}
-    return {"messages_fts"} | {table.name for table in tables} | indexes
+    return {"messages_fts"} | VIEWS | {table.name for table in tables} | indexes
 
 
 def without_schema(tables: Iterable[sa.Table]) -> sa.MetaData:

@@ -17,7 +17,7 @@ def blocking(settings: Settings, history: History) -> BlockingEngine:
         from undercroft.core.runtime.sqlite_file import SqliteFile  # noqa: PLC0415
 
         file = SqliteFile(Path(settings.database.path), history, _slow(settings), settings)
-        return BlockingSqlite(file, migrate=bool(settings.auto_migrate))
+        return BlockingSqlite(file, migrate=bool(settings.auto_migrate), patience=settings.pool_timeout)
     from undercroft.core.runtime.postgresql import BlockingPostgresql  # noqa: PLC0415
     from undercroft.core.runtime.server import Server  # noqa: PLC0415
 
@@ -31,7 +31,7 @@ def awaiting(settings: Settings, history: History) -> AwaitingEngine:
         from undercroft.core.runtime.sqlite_file import SqliteFile  # noqa: PLC0415
 
         file = SqliteFile(Path(settings.database.path), history, _slow(settings), settings)
-        return AwaitingSqlite(file, migrate=bool(settings.auto_migrate))
+        return AwaitingSqlite(file, migrate=bool(settings.auto_migrate), patience=settings.pool_timeout)
     from undercroft.core.runtime.postgresql import AwaitingPostgresql  # noqa: PLC0415
     from undercroft.core.runtime.server import Server  # noqa: PLC0415
 

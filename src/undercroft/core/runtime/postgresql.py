@@ -23,13 +23,14 @@ from typing_extensions import override
 from undercroft.core.idempotency import is_keyed, work
 from undercroft.core.operation import operation
 from undercroft.core.retry import Attempts, Budget
+from undercroft.core.runtime.asyncpg_port import AsyncpgPort
 from undercroft.core.runtime.attempt import attempt
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
 from undercroft.core.runtime.greenlets import GreenletPool
 from undercroft.core.runtime.lanes import AwaitingLane, BlockingLane
 from undercroft.core.runtime.place import Facts
 from undercroft.core.runtime.postgresql_open import OpenTransaction, answers, validate
-from undercroft.core.runtime.postgresql_ports import AsyncpgPort, PsycopgPort
+from undercroft.core.runtime.postgresql_ports import PsycopgPort
 from undercroft.core.runtime.server import Server
 from undercroft.core.runtime.transaction import AwaitingTransaction
 from undercroft.core.scope import Scope
@@ -171,7 +172,10 @@ class AwaitingPostgresql(AwaitingEngine):
             lent.detach()
         except Exception as error:  # the driver's own: raw_connection() wraps nothing
             raise self._server.dialect.translate(error) or error from error
-        return AsyncpgPort(driver, self._server)
+        port = AsyncpgPort(driver, self._server)
+        if not self._server.pooled:
+            port.watch(self._server.deadlines)
+        return port
 
     @override
     async def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -255,8 +259,9 @@ class AwaitingPostgresql(AwaitingEngine):
             if self._ready:
                 return
             await asyncio.to_thread(self._server.check)
+            watched = self._server.engine_arguments("asyncpg", watched=True)
+            self._hot = create_async_engine(poolclass=NullPool, json_deserializer=orjson.loads, **watched)
             arguments = self._server.engine_arguments("asyncpg")
-            self._hot = create_async_engine(poolclass=NullPool, json_deserializer=orjson.loads, **arguments)
             self._open = create_async_engine(**self._server.open_pool, **arguments)
             self._server.attach(self._hot.dialect)
             with self._server.translated():

@@ -1,4 +1,4 @@
-"""The two drivers of PostgreSQL as operations meet them: asyncpg waited for in a greenlet, psycopg called."""
+"""A PostgreSQL driver's connection as operations meet it, and psycopg's: called, and waited for by its thread."""
 
 import abc
 import os
@@ -10,10 +10,9 @@ from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
-from sqlalchemy.util import await_only
 from typing_extensions import override
 
-from undercroft.core.door.postgresql import AsyncpgDoor, PostgresqlDoor, PsycopgDoor, rows_of
+from undercroft.core.door.postgresql import PostgresqlDoor, PsycopgDoor, rows_of
 from undercroft.core.runtime.deadlines import SETTLING
 from undercroft.core.runtime.server import Server
 from undercroft.core.scope import Scope
@@ -199,38 +198,6 @@ def answer_lost(error: UndercroftError) -> bool:
     return isinstance(error, DatabaseUnavailable) or (
         isinstance(error, QueryTimeout) and "sqlstate" not in error.context
     )
-
-
-class AsyncpgPort(PostgresqlPort):
-    """asyncpg; must be used inside a greenlet of SQLAlchemy's."""
-
-    _door = AsyncpgDoor
-
-    @override
-    def _is_closed(self) -> bool:
-        return bool(self.driver.is_closed())
-
-    @override
-    def _in_transaction(self) -> bool:
-        return bool(self.driver.is_in_transaction())
-
-    @override
-    def _roll_back(self) -> None:
-        # It waits for the cancellation of what came before.
-        self.timed(lambda sql, _: await_only(self.driver.execute(sql, timeout=SETTLING)), "ROLLBACK", ())
-
-    @override
-    def drop(self) -> None:
-        self.driver.terminate()
-
-    def _fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
-        return await_only(self.driver.fetch(sql, *arguments))
-
-    def _execute(self, sql: str, arguments: Sequence[Any]) -> str:
-        return str(await_only(self.driver.execute(sql, *arguments)))
-
-    def _execute_many(self, sql: str, arguments: Sequence[Sequence[Any]]) -> None:
-        await_only(self.driver.executemany(sql, arguments))
 
 
 class PsycopgPort(PostgresqlPort):

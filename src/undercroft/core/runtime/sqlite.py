@@ -4,7 +4,7 @@ import asyncio
 import functools
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -20,18 +20,35 @@ from undercroft.core.runtime.sqlite_file import SqliteFile
 from undercroft.core.runtime.sqlite_writer import Writer
 from undercroft.core.runtime.transaction import AwaitingTransaction
 from undercroft.core.scope import Scope
-from undercroft.errors import LockTimeout, StoreClosed
+from undercroft.errors import LockTimeout, PoolTimeout, StoreClosed
 
 READERS = 4
+
+
+def _taken() -> PoolTimeout:
+    message = "Another call did not end its turn at writing in time."
+    hint = "inside a transaction call tx and not the tenant; else look for one that is kept open"
+    return PoolTimeout(message, hint=hint)
 
 
 class BlockingSqlite(BlockingEngine):
     """Runs in the caller's thread; threads of one store take turns at writing."""
 
-    def __init__(self, file: SqliteFile, *, migrate: bool) -> None:
+    def __init__(self, file: SqliteFile, *, migrate: bool, patience: float) -> None:
         self._file = self.place = file
         self._migrate = migrate
+        self._patience = patience
         self._writing = threading.Lock()
+
+    @contextmanager
+    def _turn(self) -> Generator[None, None, None]:
+        """Be the one who writes; raises PoolTimeout where another one does not end, this very thread maybe."""
+        if not self._writing.acquire(timeout=self._patience):
+            raise _taken()
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @override
     def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -40,7 +57,7 @@ class BlockingSqlite(BlockingEngine):
         call = work(scope, op, args, kwargs)
         if op.access in {"read", "point"}:
             return self._file.read(scope, call)
-        with self._writing:
+        with self._turn():
             return self._file.write(scope, call)
 
     @override
@@ -48,7 +65,7 @@ class BlockingSqlite(BlockingEngine):
     def transaction(self, scope: Scope) -> Generator["Blocking", None, None]:
         if not self._file.is_open:
             self.open()
-        with self._writing:
+        with self._turn():
             transaction = self._file.begin_transaction(scope)
             try:
                 yield transaction
@@ -73,7 +90,7 @@ class BlockingSqlite(BlockingEngine):
 
     @override
     def close(self) -> None:
-        with self._writing:
+        with self._turn():
             self._file.close()
 
     @override
@@ -86,10 +103,11 @@ class BlockingSqlite(BlockingEngine):
 class AwaitingSqlite(AwaitingEngine):
     """Writes in one thread that shares commits, reads in a few; a point read runs on the loop if nothing blocks it."""
 
-    def __init__(self, file: SqliteFile, *, migrate: bool) -> None:
+    def __init__(self, file: SqliteFile, *, migrate: bool, patience: float) -> None:
         super().__init__()
         self._file = self.place = file
         self._migrate = migrate
+        self._patience = patience
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="undercroft-reader")
         self._writer: Writer | None = None
 
@@ -106,7 +124,20 @@ class AwaitingSqlite(AwaitingEngine):
         if op.access in {"read", "point"}:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._readers, self._file.read, scope, call)
-        return await asyncio.wrap_future(self._thread().submit(scope, call))
+        return await self._in_turn(self._thread().submit(scope, call))
+
+    async def _in_turn(self, queued: Future[Any]) -> Any:
+        """Wait for what the writer's thread was asked to do; raises PoolTimeout where it does not begin in time."""
+        limit = asyncio.get_running_loop().call_later(self._patience, queued.cancel)
+        try:
+            return await asyncio.wrap_future(queued)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise _taken() from None
+        finally:
+            limit.cancel()
 
     def _thread(self) -> Writer:
         if self._file.closed:
@@ -127,7 +158,7 @@ class AwaitingSqlite(AwaitingEngine):
             return await asyncio.wrap_future(lease.call(fn))
 
         try:
-            inner = await call(functools.partial(self._file.begin_transaction, scope))
+            inner = await self._in_turn(lease.call(functools.partial(self._file.begin_transaction, scope)))
             try:
                 yield AwaitingTransaction(inner, call)
                 await call(functools.partial(self._file.commit_transaction, inner))
