@@ -202,7 +202,9 @@ class Bench:
         *,
         latency: bool = True,
     ) -> None:
-        limit = next(contender.name for contender in contenders if contender.role == "limit")
+        limit = next((contender.name for contender in contenders if contender.role == "limit"), None)
+        if limit is None:
+            sys.exit(f"{name}: what it is measured against did not start, see above")
         rows = [_row(contender, turns[contender.name], turns[limit]) for contender in contenders]
         verdicts = [
             _verdict(target, rows, turns, target.against or limit)
