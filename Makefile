@@ -44,7 +44,7 @@ $(VENV)/bare: pyproject.toml | $(BIN)/pip
 
 $(VENV)/full: pyproject.toml | $(BIN)/pip
 	@echo "Installing undercroft and its tools into $(VENV) ..."
-	@$(PIP) --editable '.[postgres,redis,dev]'
+	@$(PIP) --editable '.[postgres,redis,slack,web,yaml,dev]'
 	@touch $(VENV)/bare $@
 
 # pip is the last thing a new environment receives: a half-made one is made again.

@@ -59,7 +59,7 @@ def _options(modules: dict[str, Any]) -> argparse.Namespace:
         description="Measure Undercroft against the bare drivers and its peers, interleaved.",
         epilog="tasks: " + "; ".join(f"{name} ({module.TITLE})" for name, module in sorted(modules.items())),
     )
-    parser.add_argument("task", nargs="*", choices=[[], *modules], metavar="task", help="a task's name; none means all")
+    parser.add_argument("task", nargs="*", choices=[[], *modules], metavar="task", help="a task, in the order to run")
     parser.add_argument("--quick", action="store_true", help="short and small, to see that everything runs")
     parser.add_argument("--rounds", type=int, default=11, help="how often each contender takes its turn")
     parser.add_argument("--seconds", type=float, default=0.3, help="the length of a turn")

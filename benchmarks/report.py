@@ -49,7 +49,8 @@ def markdown(sections: Sequence[Section], server_version: str) -> str:
         sqlite=sqlite3.sqlite_version,
         packages=", ".join(_versions()),
     )
-    return "\n".join([head, *(line for section in sections for line in _section(section))])
+    in_order = sorted(sections, key=lambda section: section.number)
+    return "\n".join([head, *(line for section in in_order for line in _section(section))])
 
 
 def _section(section: Section) -> Iterator[str]:

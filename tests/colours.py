@@ -19,11 +19,13 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
+from pydantic import Secret, SecretBytes, SecretStr
+
 T = TypeVar("T")
 
 PLAIN = (
     *(types.NoneType, bool, int, float, str, bytes, bytearray, memoryview, decimal.Decimal, uuid.UUID),
-    *(dt.date, dt.time, dt.timedelta, dt.tzinfo, pathlib.PurePath),
+    *(dt.date, dt.time, dt.timedelta, dt.tzinfo, pathlib.PurePath, Secret, SecretStr, SecretBytes),
     *(enum.Enum, BaseException, type, types.ModuleType, Mapping, Sequence, AbstractSet),
 )
 

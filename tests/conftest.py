@@ -1,10 +1,11 @@
 """Fixtures: a store on every engine in both colours, its database, and a tenant of one's own in it.
 
-SQLite has a fresh file for every test. A PostgreSQL server has one database for each worker: tests in it are kept apart
-by their tenants, whose names are never used twice.
+SQLite has a file of its own for every test, the copy of one that was migrated once. A PostgreSQL server has one
+database for each worker: tests in it are kept apart by their tenants, whose names are never used twice.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,18 +23,44 @@ POOLED = {
     "test_audit.py",
     "test_declarations.py",
     "test_idempotency.py",
+    "test_live.py",
     "test_tenants.py",
     "test_transactions.py",
     "test_users.py",
 }
 """Of the contract, what runs through PgBouncer as well."""
+SEALED = {
+    "test_app_settings.py",
+    "test_archive.py",
+    "test_audit.py",
+    "test_audit_chain.py",
+    "test_config.py",
+    "test_goals.py",
+    "test_limits.py",
+    "test_live.py",
+    "test_metrics.py",
+    "test_preferences.py",
+    "test_queries.py",
+    "test_results.py",
+    "test_secrets.py",
+    "test_threads.py",
+    "test_users.py",
+}
+"""Of the contract, what runs in a sealed database as well, through PgBouncer too where it is in both sets; beyond the
+users in the soak alone."""
 
 # A busy machine is slow, which is not what an example shows; a failure prints what runs it again.
 hypothesis.settings.register_profile("undercroft", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("undercroft")
 
 
+FILE = "undercroft.db"
+KEYS = "uck1_dW5kZXJjcm9mdCB0ZXN0cyB1bmRlcmNyb2Z0IHRlc3Q"
+"""What every store of the tests seals with, where a test says nothing else."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("UNDERCROFT_KEYS", KEYS)
     lifetime = ExitStack()
     lifetime.enter_context(servers.run())
     config.add_cleanup(lifetime.close)
@@ -42,8 +69,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = any("engine" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "engine" in metafunc.fixturenames and not chosen:
-        pooled = servers.names("pgbouncer") if metafunc.definition.path.name in POOLED else []
-        metafunc.parametrize("engine", [*ENGINES, *pooled], indirect=True)
+        name = metafunc.definition.path.name
+        pooled = servers.names("pgbouncer") if name in POOLED else []
+        marks = () if name == "test_users.py" else (pytest.mark.soak,)
+        sealed = [pytest.param(f"sealed-{one}", marks=marks) for one in ("postgresql", *pooled) if name in SEALED]
+        metafunc.parametrize("engine", [*ENGINES, *pooled, *sealed], indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("soak") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(3600))
 
 
 @pytest.fixture(scope="session")
@@ -65,15 +101,22 @@ def colour(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def database_url(
-    engine: str, tmp_path: Path, shared_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    engine: str,
+    tmp_path: Path,
+    migrated_file: Path,
+    shared_database: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """An application's address of a database that a store can use at once."""
     if engine == "sqlite":
+        shutil.copy(migrated_file, tmp_path / FILE)
         return _sqlite(tmp_path)
-    if engine != "pgbouncer":
+    if engine.startswith("sealed-"):
+        monkeypatch.setenv("UNDERCROFT_TENANT_SEAL_KEY", databases.SEAL_KEY)
+    if not engine.endswith("pgbouncer"):
         return shared_database(engine)
     monkeypatch.setenv("UNDERCROFT_POOLER", "transaction")
-    return databases.moved(shared_database("postgresql"), servers.url("pgbouncer"))
+    return databases.moved(shared_database(engine.replace("pgbouncer", "postgresql")), servers.url("pgbouncer"))
 
 
 @pytest.fixture
@@ -87,15 +130,32 @@ def empty_database_url(engine: str, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is migrated and holds nothing else: to migrate it takes longer than most tests."""
+    import undercroft
+
+    folder = tmp_path_factory.mktemp("migrated")
+    with undercroft.Store(_sqlite(folder)) as store:
+        store.migrate()
+    return folder / FILE
+
+
+@pytest.fixture(scope="session")
 def shared_database() -> Iterator[Callable[[str], str]]:
-    """Gives the application's address of this worker's database on a server, migrated when it is first asked for."""
+    """Gives the application's address of this worker's database on a server, migrated when it is first asked for.
+
+    With ``sealed-`` before the server's name it is another one, in which tenants are sealed.
+    """
     addresses: dict[str, str] = {}
     with ExitStack() as lifetimes:
 
         def address(server: str) -> str:
             if server not in addresses:
-                admin = lifetimes.enter_context(databases.created(servers.url(server)))
-                addresses[server] = databases.migrated(servers.url(server), admin)
+                at = servers.url(server.removeprefix("sealed-"))
+                admin = lifetimes.enter_context(databases.created(at))
+                addresses[server] = databases.migrated(at, admin)
+                if server.startswith("sealed-"):
+                    databases.seal(admin)
             return addresses[server]
 
         yield address
@@ -148,4 +208,4 @@ def tenant(new_tenant: Callable[[], Any]) -> Any:
 
 
 def _sqlite(folder: Path) -> str:
-    return f"sqlite:///{folder / 'undercroft.db'}"
+    return f"sqlite:///{folder / FILE}"

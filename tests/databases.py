@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, create_engine, make_url
 
 LOGIN = "undercroft_test"
+SEAL_KEY = "correct horse battery staple, at random"
 
 
 @contextmanager
-def created(admin_url: str) -> Iterator[str]:
-    """A new database on the server, dropped at the end."""
+def created(admin_url: str, *, like: str = "template1") -> Iterator[str]:
+    """A new database on the server, a copy of another that nobody is connected to, dropped at the end."""
     name = f"undercroft_test_{uuid4().hex}"
     with administrator(admin_url) as run:
-        run(f'CREATE DATABASE "{name}"')
+        run(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
     try:
         yield changed(admin_url, database=name)
     finally:
@@ -36,6 +37,22 @@ def migrated(admin_url: str, database_url: str) -> str:
             run(f"CREATE ROLE {LOGIN} LOGIN PASSWORD '{LOGIN}'")
         run(f"GRANT undercroft_app, undercroft_fleet TO {LOGIN}")
     return changed(database_url, username=LOGIN, password=LOGIN)
+
+
+def seal(database_url: str) -> None:
+    """Seal the tenants of a migrated database with `SEAL_KEY`."""
+    from undercroft.migrations import sealing
+
+    engine = create_engine(changed(database_url, drivername="postgresql+psycopg"), poolclass=NullPool)
+    with engine.connect() as connection:
+        sealing.seal(connection, SEAL_KEY)
+
+
+def context(tenant_id: UUID) -> str:
+    """What enters a tenant under `SEAL_KEY`, and where nothing is sealed as well."""
+    from undercroft.core.tenant_seal import TenantSeal
+
+    return TenantSeal(SEAL_KEY, lifetime=600).context(tenant_id)
 
 
 @contextmanager

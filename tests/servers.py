@@ -5,6 +5,7 @@ process of its own, stops it when the run's first process ends, however that hap
 file lock.
 """
 
+import copy
 import fcntl
 import os
 import pwd
@@ -24,10 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 RUN = "UNDERCROFT_TEST_RUN"
-ENVIRONMENT = {
-    "postgresql-env": ("UNDERCROFT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres"),
-    "valkey-env": ("UNDERCROFT_TEST_REDIS", "redis://127.0.0.1:6379"),
-}
+ENVIRONMENT = {"postgresql-env": "UNDERCROFT_TEST_POSTGRES", "valkey-env": "UNDERCROFT_TEST_REDIS"}
 _keepers: list[subprocess.Popen[bytes]] = []  # outlive the process that starts them, and a dropped Popen would warn
 
 
@@ -76,11 +74,8 @@ def run() -> Iterator[None]:
 
 
 def _environment(name: str) -> str:
-    """The address of the environment's server, empty where it has none; asked once a run, so that workers agree."""
-    variable, usual = ENVIRONMENT[name]
-    if variable not in os.environ:
-        os.environ[variable] = usual if _answers(usual) else ""
-    return os.environ[variable]
+    """The address of the environment's server, empty where it names none."""
+    return os.environ.get(ENVIRONMENT[name], "")
 
 
 def _answers(address: str) -> bool:
@@ -184,18 +179,53 @@ class Postgresql:
             self.start()
             yield self
 
+    @contextmanager
+    def replica(self) -> Iterator["Postgresql"]:
+        """A hot standby that streams from it, running."""
+        standby = copy.copy(self)
+        with _own_folder() as home:
+            standby._server, standby.port = home / "server", _free_port()
+            standby._server.mkdir()
+            if self._account:
+                _give(standby._server, self._account)
+            standby._run(
+                "pg_basebackup", f"--dbname={self.url}", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"
+            )
+            with (standby._server / "data/postgresql.auto.conf").open("a") as settings:
+                settings.write(f"port = {standby.port}\n")
+            with standby.running():
+                yield standby
+
     def kill(self) -> None:
         """End all of its processes with SIGKILL and wait until they are gone."""
-        lock = self._server / "data/postmaster.pid"
-        postmaster = int(lock.read_text().split()[0])
+        processes = self._signal(signal.SIGKILL)
+        while any(map(_runs, processes)):
+            time.sleep(0.01)
+        self._lock.unlink()  # names a process that is there for as long as nobody has asked how it ended
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Stop all of its processes for the length of the block: connections stay, and nobody answers."""
+        stopped = self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
+
+    @property
+    def _lock(self) -> Path:
+        return self._server / "data/postmaster.pid"
+
+    def _signal(self, number: signal.Signals) -> list[int]:
+        postmaster = int(self._lock.read_text().split()[0])
         os.kill(postmaster, signal.SIGSTOP)  # so that it starts no more of them, and none sees another's end
         processes = [*_children(postmaster), postmaster]
         for process in processes:
             with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        while any(map(_runs, processes)):
-            time.sleep(0.01)
-        lock.unlink()  # names a process that is there for as long as nobody has asked how it ended
+                os.kill(process, number)
+        return processes
 
     def _line(self, program: str, *arguments: str) -> list[str]:
         return [str(self._programs / program), "-D", str(self._server / "data"), *arguments]
@@ -207,10 +237,15 @@ class Postgresql:
 @contextmanager
 def own_postgresql(**settings: object) -> Iterator[Postgresql]:
     """A server for one test alone, which may kill it."""
+    with _own_folder() as home, Postgresql(home, **settings).running() as server:
+        yield server
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
     with TemporaryDirectory(prefix="undercroft-test-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
-        with Postgresql(Path(folder), **settings).running() as server:
-            yield server
+        yield Path(folder)
 
 
 @contextmanager

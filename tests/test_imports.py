@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 PYPROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
 EXTRAS = {
     re.match(r"[\w-]+", requirement)[0].replace("-", "_")
@@ -35,3 +37,12 @@ def test_a_store_on_a_file_brings_no_servers_driver(tmp_path: Path):
 
 def test_what_is_brought_would_be_seen():
     assert _brought_by("import undercroft, undercroft.cli, psycopg") >= {"undercroft.cli", "psycopg", "typer"}
+
+
+@pytest.mark.parametrize("missing", ["starlette", "jwt"])
+def test_an_adapter_without_its_extra_names_it(missing: str):
+    code = f"import sys\nsys.modules[{missing!r}] = None\nimport undercroft.adapters.starlette"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = run.stderr.splitlines()[-1]
+    assert "MissingExtra" in last
+    assert last.endswith("pip install 'undercroft[web]'")

@@ -15,7 +15,8 @@ from pydantic import SecretStr, ValidationError
 from undercroft.errors import ConfigurationError
 from undercroft.settings import Settings
 from undercroft.settings.environment import PREFIX
-from undercroft.settings.model import ALIASES, PRESETS
+from undercroft.settings.model import ALIASES
+from undercroft.settings.presets import PRESETS
 from undercroft.settings.reference import Line, env_example, lines, markdown
 from undercroft.settings.tls import MODES
 from undercroft.settings.urls import DatabaseUrl, RedisUrl
@@ -514,7 +515,7 @@ class TestReference:
     def test_secrets_are_said_to_be_secret(self):
         assert {line.name for line in lines() if line.is_secret} == {
             *("database_url", "db_password", "migrate_url", "replica_url", "listen_url"),
-            *("redis_url", "redis_password"),
+            *("redis_url", "redis_password", "tenant_seal_key", "keys"),
         }
 
     @pytest.mark.parametrize("line", WORDS, ids=lambda line: line.name)

@@ -23,7 +23,7 @@ from undercroft.archive import MessageRecord
 from undercroft.core import ids
 
 NUMBER, TITLE = 4, "Bulk ingest into primary key, two indexes and full text"
-COUNT, QUICK = 100_000, 5_000
+COUNT, QUICK = 40_000, 5_000
 BATCH, AT_ONCE = 5_000, 2
 TENANT = ids.named("tenant", "slack", "T0")
 TABLE = """

@@ -1,6 +1,6 @@
 """Store, AsyncStore and the scope of one tenant: the library's table of contents."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -8,32 +8,43 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import replace
+from math import inf
 from types import TracebackType
-from typing import Any, Generic, Self, overload
+from typing import Any, Generic, Self, TypeVar, overload
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
-
+from undercroft.app_settings import AppSettings
 from undercroft.archive import Archive
 from undercroft.audit import Audit
+from undercroft.config import Config
 from undercroft.core import runtime
 from undercroft.core.idempotency import check_key
 from undercroft.core.operation import C, operation, procedure
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
 from undercroft.core.scope import FLEET, NOBODY, Scope
+from undercroft.core.seal import Keyring
+from undercroft.crm import CRM
 from undercroft.db import Database
+from undercroft.errors import InvalidInput
+from undercroft.goals import Goals
+from undercroft.keys import Keys
+from undercroft.limits import Limits
+from undercroft.meetings import Meetings
+from undercroft.metrics import Metrics
 from undercroft.migrations import history
+from undercroft.preferences import Preferences
 from undercroft.queries import Queries
 from undercroft.repository import Repositories
 from undercroft.results import Results
+from undercroft.secrets import Secrets
 from undercroft.sessions import Sessions
 from undercroft.settings import Settings
 from undercroft.tenants import Tenants, ops as tenant_ops
-from undercroft.upkeep import Upkeep, doctor, ops as upkeep_ops
+from undercroft.threads import Threads
+from undercroft.upkeep import TenantUpkeep, Upkeep, doctor, ops as upkeep_ops
 from undercroft.users import Users
 
-DEFAULT_TENANT = "local:default"
+R = TypeVar("R")
 
 
 class TenantScope(Repositories[C], Generic[C]):
@@ -48,10 +59,21 @@ class TenantScope(Repositories[C], Generic[C]):
         super().__init__(runner, scope)
         self.users: Users[C] = Users(runner, scope)
         self.sessions: Sessions[C] = Sessions(runner, scope)
+        self.threads: Threads[C] = Threads(runner, scope)
         self.queries: Queries[C] = Queries(runner, scope)
         self.results: Results[C] = Results(runner, scope)
+        self.limits: Limits[C] = Limits(runner, scope)
+        self.config: Config[C] = Config(runner, scope)
+        self.secrets: Secrets[C] = Secrets(runner, scope)
+        self.settings: AppSettings[C] = AppSettings(runner, scope)
+        self.preferences: Preferences[C] = Preferences(runner, scope)
+        self.crm: CRM[C] = CRM(runner, scope)
+        self.meetings: Meetings[C] = Meetings(runner, scope)
         self.archive: Archive[C] = Archive(runner, scope)
+        self.metrics: Metrics[C] = Metrics(runner, scope)
+        self.goals: Goals[C] = Goals(runner, scope)
         self.audit: Audit[C] = Audit(runner, scope)
+        self.upkeep: TenantUpkeep[C] = TenantUpkeep(runner, scope)
         self.db: Database[C] = Database(runner, scope)
 
     @property
@@ -77,33 +99,65 @@ class TenantScope(Repositories[C], Generic[C]):
         """
         return TenantScope(self._runner, replace(self._scope, idempotency_key=check_key(key)))
 
+    def stale(self, max_lag: float = inf) -> "TenantScope[C]":
+        """Return the tenant for reads that may miss what was committed in the last ``max_lag`` seconds.
+
+        They go to the replica of ``replica_url`` while it is no further behind than that, nor than
+        ``replica_max_lag_seconds``; when it is, when it refuses or does not answer, and where there is none, to the
+        primary. Writes, transactions, and what decides over rights go to the primary as ever.
+
+        Raises:
+            InvalidInput: ``max_lag`` is below 1, which nobody could promise.
+        """
+        if not max_lag >= 1:
+            message = "A replica is never known to be less than a second behind."
+            raise InvalidInput(message, field="max_lag", hint="give 1 or more, or read from the tenant itself")
+        return TenantScope(self._runner, replace(self._scope, stale=max_lag))
+
     @overload
     def transaction(self: "TenantScope[Blocking]") -> AbstractContextManager["TenantScope[Blocking]"]: ...
     @overload
     def transaction(self: "TenantScope[Awaiting]") -> AbstractAsyncContextManager["TenantScope[Awaiting]"]: ...
     def transaction(self: "TenantScope[Any]") -> Any:
         """Open a transaction: the same nouns, one commit; inside another one it is a savepoint."""
-        return _transaction(self) if isinstance(self._runner, Blocking) else _awaited_transaction(self)
+        return _opened(self, TenantScope)
+
+
+class Outside(Repositories[C], Generic[C]):
+    """A transaction in no tenant, for tables of your own: one commit, and inside another one a savepoint."""
+
+    def __init__(self, runner: C, scope: Scope) -> None:
+        super().__init__(runner, scope)
+        self.db: Database[C] = Database(runner, scope)
 
     @overload
-    def session(self: "TenantScope[Blocking]") -> AbstractContextManager[Session]: ...
+    def transaction(self: "Outside[Blocking]") -> AbstractContextManager["Outside[Blocking]"]: ...
     @overload
-    def session(self: "TenantScope[Awaiting]") -> AbstractAsyncContextManager[AsyncSession]: ...
-    def session(self: "TenantScope[Any]") -> Any:
-        """Open an ORM session that sees this tenant alone and commits at the end of the block."""
-        return self._runner.session(self._scope)
+    def transaction(self: "Outside[Awaiting]") -> AbstractAsyncContextManager["Outside[Awaiting]"]: ...
+    def transaction(self: "Outside[Any]") -> Any:
+        """Open a savepoint."""
+        return _opened(self, Outside)
+
+
+def _opened(scope: Any, kind: Callable[[Any, Scope], Any]) -> Any:
+    """Open a transaction in which the same kind of scope runs."""
+    runner: Any = scope._runner  # noqa: SLF001 - same module
+    opened: Callable[..., Any] = _transaction if isinstance(runner, Blocking) else _awaited_transaction
+    return opened(runner, scope._scope, kind)  # noqa: SLF001
 
 
 @contextmanager
-def _transaction(scope: TenantScope[Blocking]) -> Generator[TenantScope[Blocking], None, None]:
-    with scope._runner.transaction(scope._scope) as runner:  # noqa: SLF001 - same module
-        yield TenantScope(runner, scope._scope)  # noqa: SLF001
+def _transaction(runner: Blocking, scope: Scope, kind: Callable[[Any, Scope], R]) -> Generator[R, None, None]:
+    with runner.transaction(scope) as inner:
+        yield kind(inner, scope)
 
 
 @asynccontextmanager
-async def _awaited_transaction(scope: TenantScope[Awaiting]) -> AsyncGenerator[TenantScope[Awaiting], None]:
-    async with scope._runner.transaction(scope._scope) as runner:  # noqa: SLF001 - same module
-        yield TenantScope(runner, scope._scope)  # noqa: SLF001
+async def _awaited_transaction(
+    runner: Awaiting, scope: Scope, kind: Callable[[Any, Scope], R]
+) -> AsyncGenerator[R, None]:
+    async with runner.transaction(scope) as inner:
+        yield kind(inner, scope)
 
 
 class _Fleet(Repositories[C], Generic[C]):
@@ -118,7 +172,16 @@ class _Fleet(Repositories[C], Generic[C]):
         super().__init__(runner, NOBODY)
         self.tenants: Tenants[C] = Tenants(runner, FLEET)
         self.db: Database[C] = Database(runner, NOBODY)
+        self.keys: Keys[C] = Keys(runner, NOBODY)
         self.upkeep: Upkeep[C] = Upkeep(runner, NOBODY)
+
+    @overload
+    def transaction(self: "_Fleet[Blocking]") -> AbstractContextManager[Outside[Blocking]]: ...
+    @overload
+    def transaction(self: "_Fleet[Awaiting]") -> AbstractAsyncContextManager[Outside[Awaiting]]: ...
+    def transaction(self: "_Fleet[Any]") -> Any:
+        """Open a transaction in no tenant: `db`, `repository` and `session` on tables of your own, one commit."""
+        return _opened(self, Outside)
 
     def tenant(self, key: str) -> TenantScope[C]:
         """Go into one tenant; ``key`` is the platform, a colon and the platform's own id: ``slack:T123``.
@@ -131,7 +194,7 @@ class _Fleet(Repositories[C], Generic[C]):
     @property
     def default(self) -> TenantScope[C]:
         """The tenant of a bot that has only one; every database has it."""
-        return self.tenant(DEFAULT_TENANT)
+        return self.tenant(tenant_ops.DEFAULT)
 
 
 class Store(_Fleet[Blocking]):
@@ -145,7 +208,7 @@ class Store(_Fleet[Blocking]):
 
     def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
         self.settings = Settings.load(url) if settings is None else settings
-        self._engine: BlockingEngine = runtime.blocking(self.settings, history)
+        self._engine: BlockingEngine = runtime.blocking(self.settings, history, Keyring(self.settings))
         super().__init__(self._engine)
 
     def migrate(self, revision: str = "head") -> None:
@@ -153,7 +216,8 @@ class Store(_Fleet[Blocking]):
         self._engine.migrate(revision)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Write down what was counted, and close every connection."""
+        self._engine.finish()
         self._engine.close()
 
     def __enter__(self) -> Self:
@@ -176,7 +240,7 @@ class AsyncStore(_Fleet[Awaiting]):
 
     def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
         self.settings = Settings.load(url) if settings is None else settings
-        self._engine: AwaitingEngine = runtime.awaiting(self.settings, history)
+        self._engine: AwaitingEngine = runtime.awaiting(self.settings, history, Keyring(self.settings))
         super().__init__(self._engine)
 
     async def migrate(self, revision: str = "head") -> None:
@@ -184,7 +248,8 @@ class AsyncStore(_Fleet[Awaiting]):
         await self._engine.migrate(revision)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Write down what was counted, and close every connection."""
+        await self._engine.finish()
         await self._engine.close()
 
     async def __aenter__(self) -> Self:

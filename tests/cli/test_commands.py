@@ -1,6 +1,8 @@
 """init, stats, health, tenants and db: what they do, in each of the three forms."""
 
+import contextlib
 import re
+import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +97,27 @@ def test_health_of_a_database_that_answers(undercroft: Call):
     assert ended.code == 0
     assert ended.json["status"] == "healthy"
     assert ended.json["schema_revision"] == ended.json["schema_head"]
+
+
+def test_health_that_writes(undercroft: Call):
+    undercroft("init")
+    assert undercroft("health", "--json").json["trial"] is None
+    ended = undercroft("health", "--deep", "--json")
+    assert (ended.code, ended.json["status"]) == (0, "healthy")
+    assert all(ended.json["trial"][step] > 0 for step in ("write_ms", "read_ms", "delete_ms"))
+    shown = [row[0] for row in undercroft("health", "--deep").rows]
+    assert {"wrote_a_row_in", "read_it_back_in", "deleted_it_in"} <= set(shown)
+
+
+def test_health_of_a_file_that_answers_and_takes_nothing(undercroft: Call):
+    undercroft("init")
+    with contextlib.closing(sqlite3.connect("undercroft.db")) as file, file:
+        file.execute("CREATE TRIGGER full BEFORE INSERT ON upkeep_runs BEGIN SELECT raise(FAIL, 'no'); END")
+    assert undercroft("health").code == 0
+    ended = undercroft("health", "--deep")
+    assert ended.code == 3
+    assert ["wrote_a_row_in", "it did not"] in [row[:2] for row in ended.rows]
+    assert undercroft("health", "--deep", "--json").json["error"] == "database.constraint"
 
 
 def test_health_of_a_file_that_is_no_database(undercroft: Call):

@@ -34,6 +34,10 @@ MISTAKES = {
     "no such revision": ["db", "upgrade", "nonsense"],
     "no such revision to take back to": ["db", "downgrade", "nonsense", "--yes"],
     "no such statements": ["db", "sql", "a:b"],
+    "no key to seal with": ["db", "seal", "--yes"],
+    "no way to seal and open at once": ["db", "seal", "--off", "--retire", "--yes"],
+    "nobody to ask before opening": ["db", "seal", "--off"],
+    "a file to open": ["db", "seal", "--off", "--yes"],
     "an export that is not there": ["import", "slack", "nowhere.zip"],
     "an export that is none": ["import", "slack", "undercroft.db"],
 }
@@ -99,7 +103,8 @@ def test_a_damaged_file_is_3(undercroft: Call):
 def test_every_error_is_the_users_or_the_databases(error: type[errors.UndercroftError]):
     is_databases = issubclass(error, errors.DatabaseError | errors.CommitUnknown)
     is_address = issubclass(error, errors.CannotOpen | errors.LoginRefused)
-    assert exit_code(error()) == (3 if is_databases and not is_address else 2)
+    expected = 4 if error is errors.AuditDamaged else 3 if is_databases and not is_address else 2
+    assert exit_code(error()) == expected
 
 
 @pytest.mark.parametrize("error", every_error())

@@ -21,7 +21,7 @@ from tests.cli.workspaces import BROKEN, CHANNELS, KEY, USERS, export
 Call = Callable[..., Ended]
 # When a row was made or seen, not what it says; the trail records acts, and a run that was killed is none.
 TIMES = {"created_at", "updated_at", "seen_at", "docid"}
-TRAIL = {"audit_events", "undercroft_alembic_version"}
+TRAIL = {"audit_events", "audit_links", "undercroft_alembic_version"}
 
 
 def rows(database: str = "undercroft.db") -> dict[str, list[tuple[Any, ...]]]:

@@ -70,6 +70,8 @@ def test_the_four_ways_to_ask(store, notes):
     assert store.db.fetchval(f"SELECT sum(amount) FROM {notes}") == 10
     assert store.db.fetchval(f"SELECT id, body FROM {notes} ORDER BY id DESC", column=1) == "b"
     assert store.db.fetchval(f"SELECT id FROM {notes} WHERE id = 3") is None
+    with pytest.raises(errors.InvalidInput, match="2 columns"):
+        store.db.fetchval(f"SELECT id, body FROM {notes}", column=50)
     assert store.db.fetch(f"INSERT INTO {notes} VALUES (3, 'c', 0) RETURNING id, body") == [(3, "c")]
     assert store.db.execute(f"DELETE FROM {notes} WHERE id > $1", 1) == 2
 

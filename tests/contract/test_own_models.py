@@ -226,6 +226,48 @@ def test_everything_in_one_transaction(tenant, engine):
     assert (tenant.repository(Quote).count(), tenant.stats().users, len(tenant.audit.recent())) == (2, 1, 1)
 
 
+def test_a_transaction_in_no_tenant_is_for_his_tables(store, tenant):
+    one, two, three = uuid4().hex, uuid4().hex, uuid4().hex
+    names = f"SELECT name FROM {SCHEMA}.own_counters WHERE name IN ($1, $2, $3) ORDER BY hits"
+
+    def work(tx):
+        tx.repository(Counter).create(name=one, hits=1)
+        tx.db.execute(f"INSERT INTO {SCHEMA}.own_counters (name, hits) VALUES ($1, 2)", two)
+        with tx.session() as session:
+            session.add(Counter(name=three, hits=3))
+        with pytest.raises(KeyError), tx.transaction() as inner:
+            inner.repository(Counter).create(name=uuid4().hex)
+            raise KeyError
+        assert [row["name"] for row in tx.db.fetch(names, one, two, three)] == [one, two, three]
+
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        work(tx)
+        raise ZeroDivisionError
+    assert store.db.fetch(names, one, two, three) == []
+    with store.transaction() as tx:
+        work(tx)
+    assert len(store.db.fetch(names, one, two, three)) == 3
+
+
+def test_a_session_in_no_tenant_sees_no_tenants_rows(store, tenant):
+    tenant.repository(Author).create(name="Ada")
+    tenant.users.ensure("U1", name="Ada")
+    name = uuid4().hex
+    with store.session() as session:
+        session.add(Counter(name=name))
+    assert store.repository(Counter).list({"name": name})[0].hits == 0
+    with pytest.raises(errors.UndercroftError), store.session() as session:
+        session.add(Author(name="nobody's"))
+        session.flush()
+    for model in (Author, models.User):
+        try:
+            with store.session() as session:
+                seen = session.scalars(sa.select(model)).all()
+        except (errors.UndercroftError, sa.exc.SQLAlchemyError):
+            seen = []  # refused, where the engine can tell
+        assert seen == []
+
+
 THEIRS = """
     SELECT relnamespace::regnamespace::text, relacl::text, xmin FROM pg_class
     WHERE relname = 'messages' AND relnamespace::regnamespace::text <> 'undercroft' ORDER BY 1

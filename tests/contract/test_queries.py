@@ -3,8 +3,11 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from uuid import UUID
 
 import pytest
 
@@ -39,6 +42,19 @@ def test_what_becomes_known_in_the_block_is_kept(tenant):
 
 class WarehouseError(Exception):
     pass
+
+
+@pytest.mark.parametrize("raised", [False, True], ids=["returns", "raises"])
+def test_a_block_may_say_itself_how_it_ended(tenant, raised):
+    with suppress(WarehouseError), tenant.queries.record("What is love?") as run:
+        run.status, run.error = "declined", "no \0 table of it"
+        if raised:
+            raise WarehouseError
+    found = tenant.queries.get(run.id)
+    assert (found.status, found.error) == ("declined", "no \N{REPLACEMENT CHARACTER} table of it")
+    assert found.finished_at is not None
+    with pytest.raises(errors.InvalidInput), tenant.queries.record("Sales?") as run:
+        run.status = "running"
 
 
 @pytest.mark.parametrize(
@@ -302,13 +318,17 @@ def test_the_view_and_the_call_tell_the_same(tenant, times):
     tenant.queries.log("q", user="U1", status="failed")
     tenant.sessions.end(tenant.sessions.start("U1").id)
     tenant.sessions.start("U1")
-    [hour, *_] = tenant.queries.performance(hours=2)
-    view = _view(tenant, "SELECT hour, queries, errors, cancelled, declined, p50_ms, p95_ms FROM {}", _PERFORMANCE)
-    assert view[0][1:] == (hour.queries, hour.errors, hour.cancelled, hour.declined, hour.p50_ms, hour.p95_ms)
+    columns = "hour, queries, errors, cancelled, declined, p50_ms, p95_ms"
+    view = _view(tenant, f"SELECT {columns} FROM {{}} ORDER BY hour DESC LIMIT 24", _PERFORMANCE)
     [one] = tenant.queries.activity(days=1)
     assert (one.user, one.queries, one.errors, one.sessions, one.active_sessions) == ("U1", len(times) + 1, 1, 2, 1)
-    [row] = _view(tenant, "SELECT user_native_id, queries, errors, sessions, active_sessions FROM {}", _ACTIVITY)
-    assert row == ("U1", len(times) + 1, 1, 2, 1)
+    columns = "user_native_id, queries, errors, sessions, active_sessions, last_activity"
+    [(*row, last)] = _view(tenant, f"SELECT {columns} FROM {{}} ORDER BY last_activity DESC", _ACTIVITY)
+    assert row == ["U1", len(times) + 1, 1, 2, 1]
+    assert moment(last) == one.last_activity_at
+    assert [(moment(row[0]), *row[1:]) for row in view] == [
+        astuple(hour) for hour in tenant.queries.performance(hours=2)
+    ]
 
 
 def test_the_view_of_active_sessions_knows_the_users(tenant):
@@ -317,6 +337,10 @@ def test_the_view_of_active_sessions_knows_the_users(tenant):
     tenant.sessions.end(tenant.sessions.start("U2").id)
     rows = _view(tenant, "SELECT user_native_id, user_name, channel, current_database FROM {}", _ACTIVE)
     assert rows == [("U1", "ada", "C1", "SALES")]
+    [session] = tenant.sessions.list(active=True)
+    [(id_, started, last)] = _view(tenant, "SELECT id, started_at, last_activity_at FROM {}", _ACTIVE)
+    assert (UUID(bytes=id_) if isinstance(id_, bytes) else id_) == session.id
+    assert (moment(started), moment(last)) == (session.started_at, session.last_activity_at)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +359,11 @@ def test_a_view_shows_one_tenant_its_own(new_tenant, view):
 _PERFORMANCE = "undercroft.query_performance_metrics"
 _ACTIVITY = "undercroft.user_activity_summary"
 _ACTIVE = "undercroft.active_sessions"
+
+
+def moment(value):
+    """A moment as the driver gives it: SQLite's views have microseconds since 1970."""
+    return value if isinstance(value, datetime) else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value)
 
 
 def _view(tenant, query, view):

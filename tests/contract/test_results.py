@@ -482,3 +482,24 @@ async def test_whoever_waits_is_not_cancelled_with_the_one_who_loads(database_ur
         got = await asyncio.gather(loading, *waiting, return_exceptions=True)
         assert [isinstance(one, asyncio.CancelledError) for one in got[:2]] == [True, True]
         assert [one.value for one in got[2:]] == ["loaded"] * 4
+
+
+def test_what_was_counted_is_written_down_when_the_store_closes(database_url, colour, open_store, tenant):
+    closing = open_store(colour, database_url)
+    results = closing.tenant(tenant.key).results
+    for _ in range(3):
+        results.get_or_run(SQL, lambda: "loaded", **SALES)
+    closing.close()
+    [day] = tenant.results.efficiency(days=1)
+    assert (day.hits, day.misses) == (2, 1)
+
+
+def test_a_store_closes_though_its_database_is_gone(database_url, colour, open_store, tenant, monkeypatch):
+    closing = open_store(colour, database_url)
+    closing.tenant(tenant.key).results.get_or_run(SQL, lambda: "loaded", **SALES)
+
+    def gone(*_):
+        raise undercroft.errors.DatabaseUnavailable
+
+    monkeypatch.setattr("undercroft.core.dialects.base.Dialect.prepared", gone)
+    closing.close()

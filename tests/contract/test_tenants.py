@@ -78,7 +78,7 @@ def test_purge_removes_everything_of_one_tenant_alone(store):
     with pytest.raises(errors.InvalidInput):
         store.tenants.purge(name)
     store.tenants.soft_delete(name)
-    assert store.tenants.purge(name) == 3
+    assert store.tenants.purge(name) == 4
     with pytest.raises(errors.TenantUnknown):
         store.tenants.restore(name)
     assert store.tenant(neighbour).stats().users == 1
@@ -111,6 +111,12 @@ def test_statistics_and_health(store, tenant):
     tenant.users.ensure("U1")
     tenant.audit.log("a.b")
     assert (tenant.stats().users, tenant.stats().audit_events, tenant.stats().messages) == (1, 1, 0)
+    tenant.crm.disconnect(tenant.crm.connect("crono", credentials="env:KEY").id)
+    tenant.crm.connect("hubspot", credentials="env:KEY")
+    tenant.crm.map_account("acme.example", "A1")
+    tenant.meetings.start("m1")
+    held = tenant.stats()
+    assert (held.crm_connections, held.account_mappings, held.meetings, held.meetings_this_month) == (1, 1, 1, 1)
     health = store.health()
     assert (health.status, health.error) == ("healthy", None)
     assert health.schema_revision == health.schema_head

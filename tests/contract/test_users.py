@@ -2,7 +2,7 @@
 
 import pytest
 
-from undercroft import errors
+from undercroft import UserRecord, errors
 
 
 def test_ensure_creates_once_and_changes_what_is_given(tenant):
@@ -88,6 +88,21 @@ def test_roles_are_handed_out_by_admins_and_owners(tenant):
         ("owner", "member", "owner"),
         ("admin", "viewer", "member"),
     ]
+
+
+def test_who_is_deleted_has_no_role_any_more(tenant):
+    tenant.users.ensure("gone", role="owner")
+    tenant.users.ensure("boss", role="owner")
+    tenant.users.ensure("guest")
+    tenant.archive.save_users([UserRecord(native_id="gone", name="gone", is_deleted=True)])
+    assert tenant.users.get("gone").role == "owner"
+    with pytest.raises(errors.AccessDenied):
+        tenant.users.set_role("guest", "admin", by="gone")
+    with pytest.raises(errors.AccessDenied):
+        tenant.users.require("gone", "viewer")
+    with pytest.raises(errors.AccessDenied):  # nor does he count as the owner who is left
+        tenant.users.set_role("boss", "member")
+    assert tenant.users.set_role("guest", "admin", by="boss").role == "admin"
 
 
 def test_the_last_owner_stays_one(tenant):

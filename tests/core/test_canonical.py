@@ -4,6 +4,7 @@ from math import inf, nan
 from pathlib import Path
 
 import pytest
+import rfc8785
 from hypothesis import given, strategies as st
 
 from undercroft.core.canonical import canonical, check_text, clean_text
@@ -35,6 +36,18 @@ def test_canonical_json_reads_back_as_the_value_and_is_a_fixed_point(value):
     encoded = canonical(value)
     assert json.loads(encoded) == value
     assert canonical(json.loads(encoded)) == encoded
+
+
+@given(values)
+def test_the_bytes_are_those_of_the_reference_implementation_whoever_writes_them(value):
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+def test_every_character_is_written_as_the_reference_implementation_writes_it():
+    every = [chr(code) for code in (*range(1, 0xD800), *range(0xE000, 0x110000))]
+    for start in range(0, len(every), 4096):
+        text = "".join(every[start : start + 4096])
+        assert canonical(text) == rfc8785.dumps(text)
 
 
 @given(st.dictionaries(texts, st.integers(0, 9)))

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import asyncpg, psycopg
 from sqlalchemy.dialects.sqlite import pysqlite
 
-from undercroft.core.schema import SQLITE_FUNCTIONS, Array, BigInt, Bool, Json, Text, UtcDateTime, Uuid, any_of
+from undercroft.core.schema import SQLITE_FUNCTIONS, Array, BigInt, Bool, Json, Real, Text, UtcDateTime, Uuid, any_of
 from undercroft.core.types import to_json
 from undercroft.errors import InvalidInput
 
@@ -27,9 +27,18 @@ things = sa.Table(
     sa.Column("at", UtcDateTime),
     sa.Column("data", Json),
     sa.Column("flag", Bool),
+    sa.Column("share", Real),
 )
 ROWS = [
-    {"id": UUID(int=n), "name": f"n{n}", "n": 2**62 + n, "at": MOMENT.replace(hour=n), "data": [n], "flag": n > 1}
+    {
+        "id": UUID(int=n),
+        "name": f"n{n}",
+        "n": 2**62 + n,
+        "at": MOMENT.replace(hour=n),
+        "data": [n],
+        "flag": n > 1,
+        "share": n / 3,
+    }
     for n in range(4)
 ]
 
@@ -82,7 +91,7 @@ def test_rows_come_back_as_they_went_in(connection: sa.Connection) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)
-@pytest.mark.parametrize("type_", [Uuid(), UtcDateTime(), Text(), Json(), Bool(), BigInt()], ids=repr)
+@pytest.mark.parametrize("type_", [Uuid(), UtcDateTime(), Text(), Json(), Bool(), BigInt(), Real()], ids=repr)
 def test_nothing_stays_nothing(dialect: sa.Dialect, type_: sa.types.TypeEngine) -> None:
     here = type_.dialect_impl(dialect)
     for process in (here.bind_processor(dialect), here.result_processor(dialect, None)):
@@ -137,6 +146,6 @@ def test_what_json_keeps_is_kept(value: object) -> None:
 
 def test_where_a_driver_speaks_the_type_no_function_runs() -> None:
     dialect = postgresql.asyncpg.dialect()
-    for type_ in (Uuid(), Text(), Json(), BigInt()):
+    for type_ in (Uuid(), Text(), Json(), BigInt(), Real()):
         assert type_.dialect_impl(dialect).result_processor(dialect, None) is None
     assert Uuid().dialect_impl(dialect).bind_processor(dialect) is None

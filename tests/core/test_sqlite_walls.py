@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from undercroft import Store, errors, models
 from undercroft.core.dialects.sqlite_names import with_views
-from undercroft.core.dialects.sqlite_views import APPEND_ONLY, READ_ONLY
+from undercroft.core.dialects.sqlite_views import APPEND_ONLY, MARKS, READ_ONLY
 from undercroft.core.dialects.sqlite_walls import Walls
 from undercroft.core.door import sqltext
 
@@ -560,6 +560,7 @@ def test_rights_are_those_of_postgresql(engine, database_url):
     rights.pop("alembic_version")
     assert {name for name, may in rights.items() if not may} == READ_ONLY
     assert {name for name, may in rights.items() if may == ["INSERT"]} == APPEND_ONLY
-    assert {tuple(may) for name, may in rights.items() if name not in READ_ONLY | APPEND_ONLY} == {
+    assert {name for name, may in rights.items() if may == ["INSERT", "DELETE"]} == MARKS
+    assert {tuple(may) for name, may in rights.items() if name not in READ_ONLY | APPEND_ONLY | MARKS} == {
         ("INSERT", "UPDATE", "DELETE")
     }

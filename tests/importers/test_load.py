@@ -4,11 +4,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli import workspaces
 from tests.cli.workspaces import BROKEN, CHANNELS, USERS, export
 from tests.colours import Driven
 from undercroft.errors import SourceRefused, TenantUnknown, WrongColour
@@ -151,3 +153,18 @@ def test_cancelled_it_closes_the_export_after_its_reader_has_stopped_and_may_be_
     assert 20 < tenant.stats().messages <= 60
     assert load_into(tenant, path).unchanged >= 20
     assert tenant.stats().messages == 60
+
+
+def test_years_are_made_ready_before_their_messages_come(
+    tenant: Any,
+    engine: str,
+    load_into: Callable[..., ImportReport],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(workspaces, "_BEGIN", datetime(2009, 12, 31, 23, tzinfo=UTC))  # a year of no other test's
+    load_into(tenant, export(tmp_path / "a.zip", 60))
+    assert tenant.stats().messages == 60
+    if engine != "sqlite":
+        left = "SELECT count(*) FROM undercroft.messages WHERE tableoid = 'undercroft.messages_default'::regclass"
+        assert tenant.db.fetchval(left) == 0

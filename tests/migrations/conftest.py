@@ -123,6 +123,13 @@ def fill(tenant: UUID) -> list[str]:
         "audit_events (tenant_id, id, event_type, category, action, status, occurred_at, canonical, event_hash)": (
             "'{m}', 'a.b', 'a', 'b', 'success', now(), '', sha256('')"
         ),
+        "audit_links (tenant_id, sequence, event_id, event_hash, previous, hash)": (
+            "1, '{m}', sha256(''), sha256(''), sha256('')"
+        ),
+        "audit_pending (tenant_id, event_id, event_hash)": "'{m}', sha256('')",
+        "audit_archives (tenant_id, sequence, hash, events, file, file_hash, checkpoint, archived_at)": (
+            "1, sha256(''), 1, 'file', sha256(''), '{{}}', now()"
+        ),
         "idempotency_keys (tenant_id, operation, key, request_hash, created_at, expires_at)": (
             "'op', '{t}', '', now(), now()"
         ),
@@ -136,6 +143,51 @@ def fill(tenant: UUID) -> list[str]:
         "query_cache_tables (tenant_id, key, name)": "sha256('{t}'), '{t}'",
         "query_cache_leases (tenant_id, key, holder, database, expires_at)": "sha256(''), '{t}', '{t}', now()",
         "query_cache_days (tenant_id, day)": "now()",
+        "api_rate_limits (tenant_id, name, kind, amount, per, burst, each, parts, length, refill, updated_at)": (
+            "'{t}', 'period', 1, 'day', 1, 'tenant', 1, 86400000, 0, now()"
+        ),
+        "api_rate_limit_usage (tenant_id, name, user_native_id, resource, period, ends, used, at, capacity, refill)": (
+            "'{t}', '', '', 0, 1, 1, 0, 1, 0"
+        ),
+        "retention_policies (tenant_id, data_class, set_at, set_by)": "'queries', now(), '{t}'",
+        "legal_holds (tenant_id, data_class, reason, held_at)": "'queries', '{t}', now()",
+        "upkeep_runs (tenant_id, job)": "'{t}'",
+        "secrets (tenant_id, name, id, version, value, created_at, updated_at)": "'{t}', '{t}', 1, '', now(), now()",
+        "reseal_cursors (tenant_id, table_name, column_name, key_id, updated_at)": "'{t}', 'c', '', now()",
+        "threads (tenant_id, id, key, first_position, last_position, stored_from, created_at, last_activity_at,"
+        " active_hour)": "'{t}', '{t}', 1, 1, 1, now(), now(), 0",
+        "thread_messages (tenant_id, thread_id, position, role, content, created_at)": (
+            "'{m}', 1, 'user', '{t}', now()"
+        ),
+        "metrics (tenant_id, id, name, value, measured_at)": "'{m}', '{t}', 1, now()",
+        "metric_rollups (tenant_id, id, name, resolution, count, total, lowest, highest, sketch, started_at)": (
+            "'{m}', '{t}', 60, 1, 1, 1, 1, '{{}}', now()"
+        ),
+        "business_goals (tenant_id, key, title, area, status, priority, progress, weekly_actions, success_metrics,"
+        " created_at, updated_at)": "'{t}', 't', 'a', 'on_hold', 1, 0, '[]', '{{}}', now(), now()",
+        "goal_progress (tenant_id, id, goal_key, progress, status, recorded_at)": "'{m}', '{t}', 1, 'on_hold', now()",
+        "app_settings (tenant_id, name, kind, value, created_at, updated_at)": "'{t}', 'str', '{t}', now(), now()",
+        "feature_flags (tenant_id, name, enabled, users, except_users, created_at, updated_at)": (
+            "'{t}', true, '[]', '[]', now(), now()"
+        ),
+        "user_preferences (tenant_id, user_native_id, name, kind, value, updated_at)": (
+            "'{t}', '{t}', 'str', '{t}', now()"
+        ),
+        "crm_connections (tenant_id, id, provider, credentials, is_default, connected_at, updated_at)": (
+            "'{t}', 'hubspot', 'env:{t}', true, now(), now()"
+        ),
+        "account_mappings (tenant_id, connection_id, email_domain, account_id, verified, created_at, updated_at)": (
+            "'{t}', '{t}', '{t}', true, now(), now()"
+        ),
+        "meeting_sessions (tenant_id, id, source, native_id, state, version, attempts, created_at, updated_at)": (
+            "'{t}', 'zoom', '{t}', 'received', 1, 0, now(), now()"
+        ),
+        "configurations (tenant_id, key, version, category, description, is_sensitive, value, created_at,"
+        " updated_at)": "'{t}', 1, '', '', false, '1', now(), now()",
+        "config_audit (tenant_id, key, version, position, change, category, description, is_sensitive, value,"
+        " changed_at)": "'{t}', 1, 1, 'set', '', '', false, '1', now()",
+        "meeting_changes (tenant_id, meeting_id, version, state, at)": "'{t}', 1, '{t}', now()",
+        "change_versions (tenant_id, topic, version)": "'{t}', 1",
     }
     return [
         f"INSERT INTO undercroft.{columns} VALUES ('{tenant}', {row.format(t=tenant, m=message)})"

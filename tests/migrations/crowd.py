@@ -98,13 +98,85 @@ SELECT l.tenant_id, pg_temp.id(n), 'U' || n / 10 % 100, 'C' || n, now(), now(),
   CASE n / 10 % 50 WHEN 0 THEN NULL ELSE now() END
 FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
 
+INSERT INTO undercroft.api_rate_limits (tenant_id, name, kind, amount, per, burst, each, parts, length, refill,
+  updated_at)
+SELECT tenant_id, 'limit ' || n, 'bucket', 10, 'day', 10, 'user', 86400000, 86400000, 10, now()
+FROM undercroft.tenants, generate_series(1, 5) n WHERE name <> 'crowd';
+
+INSERT INTO undercroft.api_rate_limit_usage (tenant_id, name, user_native_id, resource, period, ends, used, at,
+  capacity, refill)
+SELECT l.tenant_id, 'limit ' || n / 10 % 5, 'U' || n, '', -86400000, 0, 1, 1, 864000000, 10
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.threads (tenant_id, id, key, owner, first_position, last_position, stored_from, created_at,
+  last_activity_at, active_hour)
+SELECT l.tenant_id, pg_temp.id(n), 'T' || n / {large}, 'U' || n / 10 % 100, 1,
+  CASE n / {large} WHEN 1 THEN 2000 ELSE 1 END, 1, pg_temp.sent(n), pg_temp.sent(n),
+  floor(extract(epoch FROM pg_temp.sent(n)) / 3600)
+FROM generate_series({large}, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.thread_messages (tenant_id, thread_id, position, role, content, created_at)
+SELECT tenant_id, id, n, 'user', 'how many?', created_at
+FROM undercroft.threads, generate_series(1, last_position) n;
+
+INSERT INTO undercroft.metrics (tenant_id, id, name, value, measured_at, rolled_up)
+SELECT l.tenant_id, pg_temp.id(n), 'M' || n / 10 % 50, n % 1000, pg_temp.sent(n), n / 10 % 100 > 0
+FROM generate_series(1, {messages}, 50) m, generate_series(m, m + 9) n JOIN large l ON l.i = n % {large};
+
 INSERT INTO undercroft.user_mappings (tenant_id, user_id, native_id, database_user, role, allowed_databases,
   permissions, created_at, updated_at)
 SELECT tenant_id, id, native_id, 'u', '', '[]', '[]', now(), now() FROM undercroft.users;
 
+INSERT INTO undercroft.secrets (tenant_id, name, id, version, value, created_at, updated_at)
+SELECT l.tenant_id, 'secret' || n, gen_random_uuid(), 1, '', now(), now()
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.configurations (tenant_id, key, version, category, description, is_sensitive, value, created_at,
+  updated_at)
+SELECT l.tenant_id, 'config' || n, 3, 'category' || n / {large} % 50, '', false, '1', now(), now()
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.config_audit (tenant_id, key, version, position, change, category, description, is_sensitive,
+  value, changed_at)
+SELECT tenant_id, key, v, 3 * row_number() OVER (PARTITION BY tenant_id, v ORDER BY key) + v, 'set', category, '',
+  false, '1', now()
+FROM undercroft.configurations, generate_series(1, 3) v;
+
+INSERT INTO undercroft.app_settings (tenant_id, name, kind, value, created_at, updated_at)
+SELECT l.tenant_id, 'setting' || n, 'int', n, now(), now()
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.feature_flags (tenant_id, name, enabled, users, except_users, created_at, updated_at)
+SELECT l.tenant_id, 'flag' || n, true, '[]', '[]', now(), now()
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.user_preferences (tenant_id, user_native_id, name, kind, value, updated_at)
+SELECT l.tenant_id, 'U' || n / 10 % 100, 'setting' || n, 'int', n, now()
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.crm_connections (tenant_id, id, provider, credentials, is_default, connected_at, updated_at)
+SELECT tenant_id, tenant_id, 'hubspot', 'env:KEY', true, now(), now() FROM undercroft.tenants;
+
+INSERT INTO undercroft.account_mappings (tenant_id, connection_id, email_domain, account_id, verified, created_at,
+  updated_at)
+SELECT l.tenant_id, l.tenant_id, 'd' || n / {large} || '.example', 'A' || n, n % 2 = 0, now(), now()
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.meeting_sessions (tenant_id, id, source, native_id, user_native_id, state, version, attempts,
+  created_at, updated_at)
+SELECT l.tenant_id, pg_temp.id(n), 'seed', n, 'U' || n / 10 % 100,
+  CASE n / 10 % 50 WHEN 0 THEN 'failed' ELSE 'pushed' END, 3, 0, now(), now()
+FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.meeting_changes (tenant_id, meeting_id, version, state, at)
+SELECT tenant_id, id, v, 'received', created_at FROM undercroft.meeting_sessions, generate_series(1, 3) v;
+
 INSERT INTO undercroft.quarantine
 SELECT l.tenant_id, gen_random_uuid(), 'export.zip', 'general/1.json', n, 'not an object', '1', now()
 FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
+
+INSERT INTO undercroft.change_versions (tenant_id, topic, version)
+SELECT l.tenant_id, 'topic ' || n, 1 FROM generate_series(1, 20000) n JOIN large l ON l.i = n % {large};
 
 INSERT INTO undercroft.idempotency_keys (tenant_id, operation, key, request_hash, created_at, expires_at)
 SELECT l.tenant_id, 'seed', 'key' || n, '', now(), now() + interval '1 day'
@@ -134,6 +206,57 @@ FROM messages;
 
 INSERT INTO user_sessions (tenant_id, id, user_native_id, channel, started_at, last_activity_at)
 SELECT tenant_id, id, 'U' || rowid % 100, 'C' || rowid, sent_at, sent_at FROM messages WHERE has_file;
+
+INSERT INTO api_rate_limits (tenant_id, name, kind, amount, per, burst, each, parts, length, refill, updated_at)
+SELECT tenant_id, 'limit ' || native_id, 'bucket', 10, 'day', 10, 'user', 86400000, 86400000, 10, 0 FROM users;
+
+INSERT INTO api_rate_limit_usage (tenant_id, name, user_native_id, resource, period, ends, used, at, capacity, refill)
+SELECT tenant_id, 'limit ' || rowid % 5, 'U' || rowid, '', -86400000, 0, 1, 1, 864000000, 10
+FROM messages WHERE has_file;
+
+INSERT INTO secrets (tenant_id, name, id, version, value, created_at, updated_at)
+SELECT tenant_id, 'secret' || rowid, id, 1, x'', sent_at, sent_at FROM messages;
+
+INSERT INTO configurations (tenant_id, key, version, category, description, is_sensitive, value, created_at, updated_at)
+SELECT tenant_id, 'config' || rowid, 1, 'category' || rowid % 50, '', 0, '1', sent_at, sent_at FROM messages;
+
+INSERT INTO config_audit (tenant_id, key, version, position, change, category, description, is_sensitive, value,
+  changed_at)
+SELECT tenant_id, key, 1, rowid, 'set', category, '', 0, '1', created_at FROM configurations;
+
+INSERT INTO app_settings (tenant_id, name, kind, value, created_at, updated_at)
+SELECT tenant_id, 'setting' || rowid, 'int', rowid, sent_at, sent_at FROM messages;
+
+INSERT INTO feature_flags (tenant_id, name, enabled, users, except_users, created_at, updated_at)
+SELECT tenant_id, 'flag' || rowid, 1, '[]', '[]', sent_at, sent_at FROM messages;
+
+INSERT INTO user_preferences (tenant_id, user_native_id, name, kind, value, updated_at)
+SELECT tenant_id, 'U' || rowid % 100, 'setting' || rowid, 'int', rowid, sent_at FROM messages;
+
+INSERT INTO threads (tenant_id, id, key, owner, first_position, last_position, stored_from, created_at,
+  last_activity_at, active_hour)
+SELECT tenant_id, id, 'T' || rowid / 10, 'U' || rowid % 100, 1, 1, 1, sent_at, sent_at, sent_at / 3600000000
+FROM messages WHERE true ON CONFLICT DO NOTHING;
+
+INSERT INTO thread_messages (tenant_id, thread_id, position, role, content, created_at)
+SELECT tenant_id, id, 1, 'user', 'how many?', created_at FROM threads;
+
+INSERT INTO metrics (tenant_id, id, name, value, measured_at, rolled_up)
+SELECT tenant_id, id, 'M' || rowid % 50, rowid % 1000, sent_at, rowid % 100 > 0 FROM messages;
+
+INSERT INTO crm_connections (tenant_id, id, provider, credentials, is_default, connected_at, updated_at)
+SELECT tenant_id, tenant_id, 'hubspot', 'env:KEY', 1, 0, 0 FROM tenants;
+
+INSERT INTO account_mappings (tenant_id, connection_id, email_domain, account_id, verified, created_at, updated_at)
+SELECT tenant_id, tenant_id, 'd' || rowid || '.example', 'A', rowid % 2, sent_at, sent_at FROM messages WHERE has_file;
+
+INSERT INTO meeting_sessions (tenant_id, id, source, native_id, user_native_id, state, version, attempts, created_at,
+  updated_at)
+SELECT tenant_id, id, 'seed', rowid, 'U' || rowid % 100, iif(rowid % 50, 'pushed', 'failed'), 3, 0, sent_at, sent_at
+FROM messages;
+
+INSERT INTO meeting_changes (tenant_id, meeting_id, version, state, at)
+SELECT tenant_id, id, 1, 'received', created_at FROM meeting_sessions;
 
 INSERT INTO quarantine
 SELECT tenant_id, id, 'export.zip', 'general/1.json', rowid, 'no object', '1', sent_at FROM messages;
@@ -205,6 +328,8 @@ def _begun(store: undercroft.Store, key: str, **fields: Any) -> Any:
 
 def _end(ours: Any) -> None:
     """What must have ids that the library computes: a thread with all that belongs to messages, a session, a query."""
+    ours.goals.save("G1", title="Grow", area="A1", progress=10)
+    ours.threads.append("T1", role="user", content="how many?")
 
     def message(seconds: int) -> MessageRecord:
         native_id = f"{int(float(ROOT)) + seconds}.000100"
@@ -224,5 +349,9 @@ def _end(ours: Any) -> None:
 
     ours.archive.save_messages([message(seconds) for seconds in range(20)])
     ours.sessions.start("U1", channel="C1")
+    ours.limits.define("limit 1", 10, per="day", kind="bucket", each="user")
+    ours.secrets.set("token", "xoxb")
+    ours.config.set("greeting", "Hi")
+    ours.config.set("greeting", "Hej", category="texts")
     ours.users.map_database("U1", database_user="reader")
     ours.queries.log("how many?", sql="SELECT 1", user="U1", database="DB1")

@@ -6,8 +6,8 @@ _SQLITE = "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_sc
 
 _POSTGRESQL = r"""
 WITH relations AS (SELECT * FROM pg_class WHERE relnamespace = to_regnamespace('undercroft'))
-SELECT format('%s %s owner %s rls %s %s acl %s bound %s', relkind, relname, relowner::regrole, relrowsecurity,
-  relforcerowsecurity, relacl, pg_get_expr(relpartbound, oid)) FROM relations
+SELECT format('%s %s owner %s rls %s %s acl %s bound %s options %s', relkind, relname, relowner::regrole,
+  relrowsecurity, relforcerowsecurity, relacl, pg_get_expr(relpartbound, oid), reloptions) FROM relations
 UNION ALL SELECT format('column %s %s %s %s %s default %s', a.attrelid::regclass, a.attnum, a.attname,
   a.atttypid::regtype, a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
   FROM pg_attribute a JOIN relations r ON r.oid = a.attrelid

@@ -52,11 +52,13 @@ PLANTED = [
     (["GRANT SELECT ON undercroft.messages_default TO undercroft_app"], "reached past its table", "messages_default"),
     (["GRANT TRUNCATE ON undercroft.users TO undercroft_app"], "TRUNCATE is granted", "users"),
     (["GRANT SELECT ON undercroft.users TO PUBLIC"], "everybody has rights", "users"),
+    (["GRANT SELECT ON undercroft.change_key TO undercroft_app"], "whose changes are told", "change_key"),
     (
         ["GRANT UPDATE ON undercroft.audit_events TO undercroft_app"],
         "granted on an append-only",
         "audit_events",
     ),
+    (["GRANT DELETE ON undercroft.config_audit TO undercroft_app"], "granted on an append-only", "config_audit"),
     (
         [
             "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",

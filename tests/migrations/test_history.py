@@ -124,39 +124,6 @@ def test_a_failing_step_undoes_the_whole_upgrade(connection: sa.Connection, tmp_
     history.check(connection)
 
 
-def test_an_upgrade_broken_off_anywhere_can_be_run_again(connection: sa.Connection) -> None:
-    count = 0
-    stop_at = 0
-
-    class BrokenOff(BaseException):
-        pass
-
-    def count_down(*_: object) -> None:
-        nonlocal count
-        count += 1
-        if count == stop_at:
-            raise BrokenOff
-
-    sa.event.listen(connection, "before_cursor_execute", count_down)
-    runner.upgrade(connection)
-    runner.downgrade(connection, "base")
-    empty = schema(connection)
-    count = 0
-    runner.upgrade(connection)
-    total, whole = count, schema(connection)
-    runner.downgrade(connection, "base")
-    assert total > 30
-    assert whole != empty
-    for stop in range(total, 0, -9):
-        count, stop_at = 0, stop
-        with pytest.raises(BrokenOff):
-            runner.upgrade(connection)
-        count, stop_at = 0, 0
-        assert schema(connection) == empty
-    runner.upgrade(connection)
-    assert schema(connection) == whole
-
-
 def test_several_processes_upgrade_at_once(empty_database_url: str) -> None:
     program = dedent("""
         import sys

@@ -72,7 +72,15 @@ def checks(connection: sa.Connection, engine: str) -> set[tuple[str, str, str]]:
 
 def test_every_growing_table_is_partitioned_by_its_time_ordered_id() -> None:
     by = {table.name: table.dialect_options["postgresql"]["partition_by"] for table in OURS}
-    assert {name for name, key in by.items() if key == "RANGE (id)"} == {"messages", "audit_events", "query_history"}
+    assert {name for name, key in by.items() if key == "RANGE (id)"} == {
+        "messages",
+        "audit_events",
+        "query_history",
+        "metrics",
+        "metric_rollups",
+        "goal_progress",
+    }
+    assert {name for name, key in by.items() if key == "RANGE (thread_id)"} == {"thread_messages"}
     assert {name for name, key in by.items() if key == "RANGE (message_id)"} == {
         "message_versions",
         "attachments",

@@ -16,6 +16,7 @@ from undercroft.migrations.catalogue import faults
 
 OF_MESSAGES = {"message_versions", "attachments", "reactions", "reaction_users", "mentions"}
 PARTITIONED = {"messages", "audit_events", "query_history"} | OF_MESSAGES
+PARTITIONED |= {"thread_messages", "metrics", "metric_rollups", "goal_progress"}
 _LIST = """
 SELECT p.relname, c.relname
 FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_class c ON c.oid = i.inhrelid

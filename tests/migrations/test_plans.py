@@ -21,7 +21,9 @@ import pytest
 from tests import databases, servers
 from tests.migrations import crowd
 from undercroft import Settings, Store, TenantScope
+from undercroft.config import Config
 from undercroft.core.dialects.sqlite import connect
+from undercroft.core.live import feed, remembered
 from undercroft.core.operation import Slice, operation, stream
 from undercroft.core.runtime.base import Blocking
 
@@ -95,6 +97,52 @@ CALLS: dict[str, tuple[float | None, Call]] = {
     "sessions.list": (110, lambda store, ours: ours.sessions.list()),
     "sessions.list of a user": (110, lambda store, ours: ours.sessions.list(user="U1")),
     "sessions.list of those that are active": (110, lambda store, ours: ours.sessions.list(active=True)),
+    "limits.list": (20, lambda store, ours: ours.limits.list()),
+    "limits.check": (4, lambda store, ours: ours.limits.check("limit 1", by="U1")),
+    "limits.usage": (110, lambda store, ours: ours.limits.usage()),
+    "limits.usage of a limit": (110, lambda store, ours: ours.limits.usage("limit 1")),
+    "limits.usage of a user": (10, lambda store, ours: ours.limits.usage(by="U10")),
+    "config.get": (2, lambda store, ours: ours.stale().config.get("greeting")),
+    "config.get of what is not set": (2, lambda store, ours: ours.stale().config.get("nothing")),
+    "config.entry": (2, lambda store, ours: ours.config.entry("greeting")),
+    "config.list": (110, lambda store, ours: ours.config.list()),
+    "config.list after a page": (110, lambda store, ours: ours.config.list(after="config5")),
+    "config.list of a category": (110, lambda store, ours: ours.config.list(category="category7")),
+    "config.list by prefix": (WHOLE, lambda store, ours: ours.config.list(prefix="greet")),
+    "config.by_category": (110, lambda store, ours: ours.stale().config.by_category("texts")),
+    "config.history": (10, lambda store, ours: ours.config.history("greeting")),
+    "config.diff": (10, lambda store, ours: ours.config.diff("greeting", 1)),
+    "config.watch from now on": (2, lambda store, ours: ours._runner.run(ours._scope, Config.watch, None)),
+    "config.watch after a change": (
+        110,
+        lambda store, ours: ours._runner.run(ours._scope, Config.watch, (1, "config5")),
+    ),
+    "secrets.get": (2, lambda store, ours: ours.secrets.get("token")),
+    "secrets.list": (110, lambda store, ours: ours.secrets.list()),
+    "secrets.list after a page": (110, lambda store, ours: ours.secrets.list(after="secret5")),
+    "settings.get": (2, lambda store, ours: ours.settings.get("setting7")),
+    "settings.list": (110, lambda store, ours: ours.settings.list()),
+    "settings.list after a page": (110, lambda store, ours: ours.settings.list(after="setting5")),
+    "settings.flag": (2, lambda store, ours: ours.settings.flag("flag7", user="U1")),
+    "settings.flags": (110, lambda store, ours: ours.settings.flags()),
+    "preferences.get": (3, lambda store, ours: ours.preferences.get("U1", "setting7")),
+    "preferences.list": (110, lambda store, ours: ours.preferences.list("U1")),
+    "preferences.effective": (WHOLE, lambda store, ours: ours.preferences.effective("U1")),
+    "threads.get": (2, lambda store, ours: ours.threads.get("T1")),
+    "threads.messages": (60, lambda store, ours: ours.threads.messages("T1")),
+    "threads.messages before a position": (60, lambda store, ours: ours.threads.messages("T1", before=100)),
+    "threads.messages of a budget": (120, lambda store, ours: ours.threads.messages("T1", max_tokens=200)),
+    "threads.list": (110, lambda store, ours: ours.threads.list()),
+    "threads.list of an owner": (110, lambda store, ours: ours.threads.list(owner="U1")),
+    "threads.list after a page": (220, lambda store, ours: ours.threads.list(before=ours.threads.list()[-1])),
+    "metrics.query": (210, lambda store, ours: ours.metrics.query("M1")),
+    "metrics.query of a week": (210, lambda store, ours: ours.metrics.query(**WEEK)),
+    "metrics.summary": (2_000, lambda store, ours: ours.metrics.summary("M1", **WEEK)),
+    "metrics.list": (WHOLE, lambda store, ours: ours.metrics.list(hours=7 * 24)),
+    "goals.get": (2, lambda store, ours: ours.goals.get("G1")),
+    "goals.list": (110, lambda store, ours: ours.goals.list()),
+    "goals.list of an area": (110, lambda store, ours: ours.goals.list(area="A1")),
+    "goals.progress": (210, lambda store, ours: ours.goals.progress("G1")),
     "queries.get": (4, lambda store, ours: ours.queries.get(ours.queries.history(limit=1)[0].id)),
     "queries.history": (60, lambda store, ours: ours.queries.history()),
     "queries.history of a user": (210, lambda store, ours: ours.queries.history(user="U1")),
@@ -105,6 +153,18 @@ CALLS: dict[str, tuple[float | None, Call]] = {
     "queries.history of a week": (60, lambda store, ours: ours.queries.history(**WEEK)),
     "queries.performance": (0.012, lambda store, ours: ours.queries.performance(hours=7 * 24)),
     "queries.activity": (WHOLE, lambda store, ours: ours.queries.activity()),
+    "crm.default": (3, lambda store, ours: ours.crm.default()),
+    "crm.list": (10, lambda store, ours: ours.crm.list()),
+    "crm.find_account": (12, lambda store, ours: ours.crm.find_account("ada@eu.d7.example")),
+    "crm.accounts": (120, lambda store, ours: ours.crm.accounts()),
+    "crm.accounts that are verified": (2100, lambda store, ours: ours.crm.accounts(verified=True)),
+    "meetings.get": (4, lambda store, ours: ours.meetings.get(ours.meetings.list(limit=1)[0].id)),
+    "meetings.history": (12, lambda store, ours: ours.meetings.history(ours.meetings.list(limit=1)[0].id)),
+    "meetings.for_user": (110, lambda store, ours: ours.meetings.for_user("U1")),
+    "meetings.for_user in a week": (60, lambda store, ours: ours.meetings.for_user("U1", **WEEK)),
+    "meetings.list": (60, lambda store, ours: ours.meetings.list()),
+    "meetings.list of what failed": (60, lambda store, ours: ours.meetings.list(state="failed")),
+    "meetings.stats": (WHOLE, lambda store, ours: ours.meetings.stats()),
     "audit.recent": (50, lambda store, ours: ours.audit.recent()),
     "audit.failures": (150, lambda store, ours: ours.audit.failures(hours=YEARS)),
     "audit.search": (100, lambda store, ours: ours.audit.search()),
@@ -116,17 +176,21 @@ CALLS: dict[str, tuple[float | None, Call]] = {
     "audit.search by type": (100, lambda store, ours: ours.audit.search(event_type="seed.step")),
     "audit.search of denials": (WHOLE, lambda store, ours: ours.audit.search(status="denied")),
     "audit.search of a week": (100, lambda store, ours: ours.audit.search(**WEEK)),
+    "upkeep.retention.list": (5, lambda store, ours: ours.upkeep.retention.list()),
+    "upkeep.run that only counts": (WHOLE, lambda store, ours: ours.upkeep.run(dry_run=True)),
+    "audit.search by address": (WHOLE, lambda store, ours: ours.audit.search(ip="192.0.2.7")),
     "tenant.stats": (WHOLE, lambda store, ours: ours.stats()),
     "tenants.get": (1, lambda store, ours: store.tenants.get(crowd.OURS)),
     "tenants.list": (100, lambda store, ours: store.tenants.list()),
     "tenants.list by plan": (WHOLE, lambda store, ours: store.tenants.list(plan_tier="pro")),
     "store.health": (WHOLE, lambda store, ours: store.health()),
+    "store.health with a row": (WHOLE, lambda store, ours: store.health(deep=True)),
     "store.info": (WHOLE, lambda store, ours: store.info()),
     "store.stats": (WHOLE, lambda store, ours: store.stats()),
 }
 DIRECTORY = {"store.stats", "tenants.list by plan"}
 """These ask for the tenants of the fleet, which is one small table."""
-COUNTED = {"store.health", "store.info", "store.stats"}
+COUNTED = {"store.health", "store.health with a row", "store.info", "store.stats"}
 """These count every table's rows on SQLite, which keeps no estimate."""
 
 
@@ -146,7 +210,8 @@ def _reading(thing: Slice[Any]) -> set[str]:
         name
         for kind in type(thing).__mro__
         for name, value in vars(kind).items()
-        if (isinstance(value, operation) and value.access in {"read", "point"}) or isinstance(value, stream)
+        if (isinstance(value, operation) and value.access in {"read", "point"})
+        or isinstance(value, stream | remembered | feed)
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -16,7 +16,9 @@ from undercroft.migrations.tables import OURS, is_on
 
 TABLES = sorted(table.name for table in OURS if is_on(table, "postgresql"))
 TENANT_TABLES = sorted(set(TABLES) - {"tenants"})
-CHANGEABLE = sorted(set(TENANT_TABLES) - {"audit_events"})
+UNCHANGEABLE = {"audit_archives", "audit_events", "audit_links", "audit_pending", "config_audit", "meeting_changes"}
+SHARED = {"retention_policies", "upkeep_runs"}  # with rows of the fleet's, which every tenant reads
+CHANGEABLE = sorted(set(TENANT_TABLES) - UNCHANGEABLE)
 
 
 @contextmanager
@@ -111,6 +113,18 @@ def test_an_upsert_meets_no_foreign_row(house: House) -> None:
         ("SELECT undercroft.year_floor(2024)", "42501"),
         ("UPDATE undercroft.audit_events SET status = 'failure'", "42501"),
         ("DELETE FROM undercroft.audit_events", "42501"),
+        ("UPDATE undercroft.audit_links SET previous = hash", "42501"),
+        ("DELETE FROM undercroft.audit_links", "42501"),
+        ("TRUNCATE undercroft.audit_links", "42501"),
+        ("UPDATE undercroft.audit_pending SET event_hash = sha256('')", "42501"),
+        ("DELETE FROM undercroft.audit_archives", "42501"),
+        ("INSERT INTO undercroft.audit_archives SELECT * FROM undercroft.audit_archives", "42501"),
+        ("SELECT undercroft.archive_audit(undercroft.tenant(), 1, '', 1, '', '', '')", "42501"),
+        ("UPDATE undercroft.config_audit SET value = '1'", "42501"),
+        ("DELETE FROM undercroft.config_audit", "42501"),
+        ("TRUNCATE undercroft.config_audit", "42501"),
+        ("UPDATE undercroft.meeting_changes SET state = 'pushed'", "42501"),
+        ("DELETE FROM undercroft.meeting_changes", "42501"),
         ("SELECT undercroft.enter_fleet()", "UC004"),
     ],
 )
@@ -121,7 +135,7 @@ def test_what_the_application_has_no_right_to(house: House, statement: str, sqls
             connection.exec_driver_sql(statement)
 
 
-@pytest.mark.parametrize("table", TENANT_TABLES)
+@pytest.mark.parametrize("table", sorted(set(TENANT_TABLES) - {"audit_archives"}))  # which nobody may write anyway
 def test_copy_in_is_refused(house: House, table: str) -> None:
     with house.app() as connection:
         enter(connection, house.acme)
@@ -226,7 +240,9 @@ def test_the_fleet_sees_tenants_and_nothing_else(house: House) -> None:
         connection.exec_driver_sql("SELECT undercroft.enter_fleet()")
         seen = connection.exec_driver_sql("SELECT tenant_id FROM undercroft.tenants").scalars().all()
         assert {house.acme, house.bolt, house.gone} < set(seen)  # and the one that the first revision makes
-        for table in TENANT_TABLES:
+        for table in SHARED:
+            assert count(connection, table) == 0  # of its own rows, which nobody has made
+        for table in sorted(set(TENANT_TABLES) - SHARED):
             with refused("42501"), connection.begin_nested():
                 count(connection, table)
         with refused("UC003"), connection.begin_nested():
@@ -269,6 +285,12 @@ def test_purge_removes_a_deleted_tenant_and_no_other(house: House) -> None:
         with refused("UC004"), connection.begin_nested():
             connection.exec_driver_sql(f"SELECT undercroft.purge('{doomed}')")
         connection.exec_driver_sql(f"UPDATE undercroft.tenants SET deleted_at = now() WHERE tenant_id = '{doomed}'")
+        with refused("UC030"), connection.begin_nested():
+            connection.exec_driver_sql(f"SELECT undercroft.purge('{doomed}')")
+        connection.commit()
+    run(house.url, f"DELETE FROM undercroft.legal_holds WHERE tenant_id = '{doomed}'")
+    with house.fleet() as connection:
+        connection.exec_driver_sql("SELECT undercroft.enter_fleet()")
         removed = connection.exec_driver_sql(f"SELECT undercroft.purge('{doomed}')").scalar_one()
         with refused("UC001"), connection.begin_nested():
             connection.exec_driver_sql(f"SELECT undercroft.purge('{doomed}')")
@@ -276,7 +298,7 @@ def test_purge_removes_a_deleted_tenant_and_no_other(house: House) -> None:
         with refused("UC004"):
             connection.exec_driver_sql(f"SELECT undercroft.purge('{house.gone}')")
     with house.admin() as connection:
-        assert removed == len(TABLES) - 1  # query_cache_tables goes with query_cache, uncounted
+        assert removed == len(TABLES) - 2  # without the hold, and query_cache_tables goes with query_cache, uncounted
         for table in TENANT_TABLES:
             assert count(connection, table) == 3
             assert count_of(connection, f"SELECT count(*) FROM undercroft.{table} WHERE tenant_id = '{doomed}'") == 0
@@ -308,3 +330,30 @@ def test_without_the_wall_it_would_fall(server: str) -> None:
 def test_every_model_is_walled() -> None:
     assert {table.name for table in models.Base.metadata.sorted_tables if table in OURS} >= set(TABLES)
     assert all("tenant_id" in table.c for table in OURS)
+
+
+@pytest.mark.parametrize("table", sorted(SHARED))
+def test_the_fleets_rows_are_read_by_a_tenant_and_written_by_the_fleet_alone(house: House, table: str) -> None:
+    nobody = UUID(int=0)
+    [row] = [statement for statement in fill(nobody) if f"undercroft.{table} " in statement]
+    with house.app() as connection:
+        enter(connection, house.acme)
+        with refused("42501"):
+            connection.exec_driver_sql(row)
+    with house.app() as connection, refused("42501"):
+        connection.exec_driver_sql("SET LOCAL undercroft.tenant = 'fleet'")
+        connection.exec_driver_sql(row)
+    with house.fleet() as connection:
+        connection.exec_driver_sql("SELECT undercroft.enter_fleet()")
+        connection.exec_driver_sql(row)
+        connection.commit()
+    try:
+        with house.app() as connection:
+            enter(connection, house.acme)
+            assert count(connection, table) == 2
+            for verb in (f"UPDATE undercroft.{table} SET", f"DELETE FROM undercroft.{table} WHERE"):
+                tail = " tenant_id = tenant_id" if "UPDATE" in verb else f" tenant_id = '{nobody}'"
+                changed = connection.exec_driver_sql(verb + tail).rowcount
+                assert changed == ("UPDATE" in verb)  # of its own row, and not of the fleet's
+    finally:
+        run(house.url, f"DELETE FROM undercroft.{table} WHERE tenant_id = '{nobody}'")

@@ -12,6 +12,8 @@ from random import Random
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+from pydantic import SecretBytes, SecretStr
+
 from undercroft.core.operation import gathered
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -45,7 +47,7 @@ class Arguments:
         hints = get_type_hints(fn)
         parameters = list(inspect.signature(fn).parameters.values())
         skipped = 0 if isinstance(declaration, gathered) else 1
-        if type(declaration).__name__ == "stream":
+        if type(declaration).__name__ in {"stream", "feed"}:
             skipped = 2
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
@@ -104,6 +106,8 @@ class Arguments:
             int: lambda: random.choice([1, 2, 50]),
             float: lambda: random.choice([0.5, 1.0, 24.0]),
             bytes: lambda: self._text().encode(),
+            SecretStr: lambda: SecretStr(self._text()),
+            SecretBytes: lambda: SecretBytes(self._text().encode()),
             datetime: lambda: PAST + timedelta(seconds=random.randrange(200_000_000)),
             timedelta: lambda: timedelta(hours=random.randrange(1, 100)),
             Path: lambda: Path("/nowhere", self._word()),
@@ -145,4 +149,4 @@ def shown(value: Any) -> str:
         return "{" + ", ".join(f"{shown(key)}: {shown(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple | set | frozenset):
         return "[" + ", ".join(map(shown, value)) + "]"
-    return repr(value)
+    return repr(value.get_secret_value() if isinstance(value, SecretStr | SecretBytes) else value)

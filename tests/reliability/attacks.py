@@ -241,7 +241,12 @@ def insert_again(a: Aim) -> list[str]:
 
 def existence_oracle(a: Aim) -> list[str]:
     """The victim's key under one's own name: whether there is such a row must not be told by success or failure."""
-    return ["SAVEPOINT oracle", a.insert(tenant_id=a.own), "ROLLBACK TO SAVEPOINT oracle"]
+    if "sequence" in a.key:
+        return ["SELECT 1"]  # each tenant counts for himself: the attacker has a row of that number too
+    own: dict[str, Any] = {"tenant_id": a.own}
+    if "is_default" in a.table.columns:
+        own["is_default"] = False  # he has a default of his own
+    return ["SAVEPOINT oracle", a.insert(**own), "ROLLBACK TO SAVEPOINT oracle"]
 
 
 def upsert(a: Aim) -> list[str]:
@@ -250,7 +255,7 @@ def upsert(a: Aim) -> list[str]:
 
 
 def insert_or_nothing(a: Aim) -> list[str]:
-    return [f"{a.insert()} ON CONFLICT DO NOTHING RETURNING *"]
+    return [f"{a.insert(**a.new_key())} ON CONFLICT DO NOTHING RETURNING *"]
 
 
 def update(a: Aim) -> list[str]:

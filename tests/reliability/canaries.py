@@ -1,5 +1,6 @@
 """Tenants whose every row is recognised wherever it turns up: made for each table from its columns and constraints."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ import sqlalchemy as sa
 
 from undercroft import models
 from undercroft.core import ids
-from undercroft.core.types import Json, Text, TsVector, UtcDateTime, Uuid
+from undercroft.core.types import Json, Real, Text, TsVector, UtcDateTime, Uuid
 
 ROWS = 3
 EVERYBODY = "everybody"
 """A word that every message can be found by."""
+CONFIGURED = {"configurations", "config_audit"}
+"""Their values are JSON in a text, in clear or sealed and never both."""
 
 
 def tables() -> list[sa.Table]:
@@ -65,9 +68,13 @@ class Canaries:
             if constraint.referred_table.name in self.rows:
                 parent = self.rows[constraint.referred_table.name][number]
                 row |= {element.parent.name: parent[element.column.name] for element in constraint.elements}
+        if table.name in CONFIGURED:
+            row |= {"value": json.dumps(self.secret), "sealed": None}
         return row | {"tenant_id": self.id}
 
     def _value(self, table: sa.Table, column: sa.Column[Any], number: int, random: Random) -> Any:
+        if column.name == "kind" and "value" in table.columns:
+            return "str"  # of what is stored as a text with its type, the one that any text is of
         for check in _checks(table):
             if found := re.search(rf"\b{column.name} IN \(([^)]*)\)", check):
                 return found[1].split(",")[number % len(found[1].split(","))].strip().strip("'")
@@ -75,11 +82,12 @@ class Canaries:
                 return random.randbytes(int(found[1]))
         values = {
             Uuid: ids.new(),
+            Real: number + 0.5,
             Text: f"{self.name if column.primary_key else self.secret} {column.name} {number}",
             UtcDateTime: datetime.now(UTC),
             Json: {"secret": self.secret},
             TsVector: f"'{EVERYBODY}':1 '{self.secret.lower()}':2",
-            sa.Boolean: number % 2 == 0,
+            sa.Boolean: number == 0,  # of what only one row of a tenant may be, one row is
             sa.Integer: number + 1,
             sa.Numeric: number + 0.5,
             sa.LargeBinary: self.secret.encode(),

@@ -4,16 +4,27 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from undercroft.core.live import feed, remembered
 from undercroft.core.operation import Slice, gathered, operation, procedure, resource, stream
 from undercroft.core.runtime.base import Blocking
 from undercroft.core.scope import Scope
 from undercroft.store import TenantScope
 
-KINDS = (operation, gathered, procedure, resource, stream)
+KINDS = (operation, gathered, procedure, resource, stream, remembered, feed)
 
-# What a scope has beside declarations: ways in, which answer no data; a prepared statement does what the door does, and
-# repositories are attacked by a test of their own.
-WAYS_IN = {"db.prepare_statement", "id", "idempotent", "key", "repository", "session", "transaction"}
+# What a scope has beside declarations: ways in, which answer no data; a prepared statement does what the door does, a
+# lease what its limit does, and repositories are attacked by a test of their own.
+WAYS_IN = {
+    "db.prepare_statement",
+    "id",
+    "idempotent",
+    "key",
+    "limits.lease",
+    "repository",
+    "session",
+    "stale",
+    "transaction",
+}
 
 
 class Nobody(Blocking):

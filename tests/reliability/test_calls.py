@@ -17,10 +17,13 @@ from tests.reliability.arguments import Arguments, shown
 from tests.reliability.attacks import ATTACKS, Aim
 from tests.reliability.canaries import tables
 from tests.reliability.walls import House, Sums, house
-from undercroft import AsyncStore, Settings, Store, errors, models
+from undercroft import AsyncStore, Settings, Store, errors, generate_audit_key, models
 from undercroft.core import idempotency
+from undercroft.core.live import feed
 from undercroft.core.operation import operation, resource, stream
 from undercroft.core.scope import FLEET, NOBODY
+from undercroft.crm import Connection
+from undercroft.meetings import Meeting
 from undercroft.queries import Query
 from undercroft.sessions import Session
 from undercroft.store import TenantScope
@@ -31,12 +34,18 @@ USUAL = {
     **dict.fromkeys(("author_id", "by", "user"), "U1"),
     **dict.fromkeys(("channel", "channel_id"), "C1"),
     **dict.fromkeys(("message", "native_id", "root"), "1700000000.000100"),
+    "data_class": "queries",
     "database": "db",
     "permission": "read",
 }
 """What a parameter or field of this name most often is, so that calls meet what other calls have stored."""
 
 SENT_AT = datetime.fromtimestamp(1_700_000_000.0001, UTC)
+
+REFUSED_HERE = {"audit.archive", "audit.export"}
+"""The canaries that stand in every table make no trail, and a damaged one does not leave the database."""
+MADE = {"session": Session, "query": Query, "connection": Connection, "meeting": Meeting}
+"""What calls name by an id that another call returned."""
 
 WAYS = ("foreign", "transaction", "keyed", "nobody", "fleet", "unknown", "deleted")
 
@@ -49,7 +58,7 @@ class Caller:
         self.store = store
         self.random = Random(seed)
         self.declared = declarations.every()
-        self._made: dict[str, list[Any]] = {"session": [], "query": []}
+        self._made: dict[str, list[Any]] = {name: [] for name in MADE}
         self._view = view
         self._sums: Sums | None = None
 
@@ -62,14 +71,24 @@ class Caller:
             "script": lambda: "; ".join(attack()),
             "statements": lambda: [(statement, []) for statement in attack()],
             "args": list,
+            "path": lambda: f"/nowhere/{self.random.getrandbits(64)}.jsonl",
+            "directory": lambda: "/nowhere",
             "records": list,
             "column": lambda: 0,
             "timeout": lambda: None,
+            "counter": lambda: None,
             "sent_at": lambda: SENT_AT,
             **{name: partial(self.random.choice, [word] * 8 + words) for name, word in USUAL.items()},
         }
-        if path.startswith(("queries.", "sessions.")):
+        if path.startswith("crm."):
+            named |= {"credentials": lambda: "env:PATH", "email": lambda: "ada@acme.example"}
+            named |= {"domain": partial(self.random.choice, ["acme.example", "ada@acme.example"])}
+        if path.startswith(("crm.", "meetings.", "queries.", "sessions.")):
             named |= {name: partial(self.random.choice, [*of.ids[:3], *ids[-5:]]) for name, ids in self._made.items()}
+        if path.startswith("config."):
+            named["key"] = partial(self.random.choice, ["key"] * 8 + words)
+        if path.startswith("secrets."):
+            named["name"] = partial(self.random.choice, ["token"] * 8 + words)
         if path == "db.copy_records_to_table":
             return self._copied(hostile=hostile)
         return Arguments(self.random, words, of.ids, said, named).of(self.declared[path])
@@ -96,12 +115,18 @@ class Caller:
         try:
             if path == "users.authorize_query":  # whom nothing is mapped for is always denied
                 victim.users.map_database("U1", database_user="u", allowed_databases=["*"], permissions=["*"])
+            if path == "limits.consume_all":  # what it takes of may never have been defined, or is removed again
+                for name in args[0]:
+                    victim.limits.define(name, 10**6, per="day")
+            if path == "meetings.pushing":  # most meetings are not to be pushed
+                ready = victim.meetings.start(str(self.random.random())).id
+                args, kwargs = [victim.meetings.advance(ready, "summarised").id], {}
             answer = self.carry_out(victim, path, args, kwargs)
         except errors.UndercroftError as error:
             return error
         finally:
             self._sums = None
-        for name, kind in (("session", Session), ("query", Query)):
+        for name, kind in MADE.items():
             self._made[name] += [answer.id] if isinstance(answer, kind) else []
         return answer
 
@@ -141,6 +166,9 @@ class Caller:
         call, declaration = declarations.reached(scope, path), self.declared[path]
         if isinstance(declaration, stream):
             return list(itertools.islice(call(*args, **kwargs), 50))
+        if isinstance(declaration, feed):  # which never ends: what it asks of the database at first
+            inner = getattr(scope, "_object", scope)
+            return self._view(inner._runner).run(inner._scope, declaration, None, *args, **kwargs)
         if isinstance(declaration, resource):
             with call(*args, **kwargs) as held:
                 return shown(held)
@@ -254,9 +282,10 @@ def test_every_call_is_attacked():
     assert len(declarations.every()) > 10
 
 
-def test_each_call_succeeds_for_its_owner_and_its_answer_can_be_kept(standing):
+def test_each_call_succeeds_for_its_owner_and_its_answer_can_be_kept(standing, tmp_path):
     """Calls that could only fail would show nothing; writes must come back from an idempotency key as they were."""
-    with Store(standing.url) as store:
+    generate_audit_key(key := tmp_path / "audit.pem")
+    with Store(settings=Settings.load(standing.url, audit_key_file=str(key))) as store:
         caller = Caller(standing, store, lambda scope: scope, SEED + 5)
         missing = dict.fromkeys(caller.declared, 3)
         for path in itertools.chain.from_iterable(sorted(missing) for _ in range(100)):
@@ -268,7 +297,7 @@ def test_each_call_succeeds_for_its_owner_and_its_answer_can_be_kept(standing):
                 missing[path] -= 1
             if not missing[path]:
                 del missing[path]
-    assert [path for path, times in missing.items() if times == 3] == []
+    assert {path for path, times in missing.items() if times == 3} <= REFUSED_HERE
 
 
 def _can_be_kept(declaration: Any, answer: Any) -> None:

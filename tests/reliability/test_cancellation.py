@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from tests import servers
-from undercroft import AsyncStore, Settings, TenantScope
+from undercroft import AsyncStore, Settings, TenantScope, errors
 from undercroft.core.operation import Slice, operation
+from undercroft.core.runtime import postgresql_async
 from undercroft.core.runtime.postgresql_ports import PostgresqlPort
 from undercroft.core.tx import Tx
 from undercroft.users.models import User
@@ -155,3 +156,35 @@ def test_control_a_tenant_set_for_the_session_is_seen_by_others(database_url, mo
 
     crowd = asyncio.run(crowded(database_url, 500, lambda: monkeypatch.setattr(PostgresqlPort, "begin", begin)))
     assert crowd.wrong != []
+
+
+async def _others(url: str, pool_timeout: float) -> list[Any]:
+    """What becomes of those who wait for a pool without a connection, when those who came first are cancelled."""
+    settings = Settings.load(url, pool_size=2, max_overflow=0, pool_timeout=pool_timeout)
+    async with AsyncStore(settings=settings) as store:
+        key = f"slack:T{uuid4().hex[:12].upper()}"
+        await store.tenants.ensure(key)
+        asked = [asyncio.create_task(transaction_of(store.tenant(key))) for _ in range(6)]
+        for _ in range(3):
+            await asyncio.sleep(0)  # the first have begun to connect
+        for one in asked[:2]:
+            one.cancel()
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in outcomes[:2])
+        return outcomes[2:]
+
+
+async def transaction_of(tenant: TenantScope[Any]) -> int:
+    async with tenant.transaction() as tx:
+        return len(await tx.users.list())
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_connection_that_is_made_for_somebody_who_gave_up_goes_to_those_who_wait(database_url):
+    assert asyncio.run(_others(database_url, 60)) == [0] * 4
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_control_a_connection_that_is_not_made_after_all_wakes_nobody(database_url, monkeypatch):
+    monkeypatch.setattr(postgresql_async, "borrowed", lambda engine: engine.connect())
+    assert errors.PoolTimeout in {type(one) for one in asyncio.run(_others(database_url, 2))}

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests import databases, servers, tls as tls_servers
+from tests import databases, live, servers, tls as tls_servers
 from tests.colours import LoopThread
 from tests.tls import PLAIN_ONLY, TLS_ONLY, WITH_CERTIFICATE, TlsServer
 from undercroft import Settings, Store, errors
@@ -52,6 +52,7 @@ def use(store: Any) -> None:
     with tenant.transaction() as tx:
         tx.users.ensure("U1")
     assert [user.native_id for user in tenant.users.list()] == ["U1"]
+    live.listening(live.names_of(tenant))
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])

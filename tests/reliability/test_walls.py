@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.reliability.attacks import ATTACKS, Aim, Attack, literal
+from tests.reliability.attacks import ATTACKS, Aim, Attack, existence_oracle, literal
 from tests.reliability.canaries import tables
 from tests.reliability.walls import House, Sums, house
 from undercroft.core.types import Text
@@ -64,7 +64,6 @@ class Attacker:
                     if way != "autocommit":
                         break
         before, now = self._sums, self._ended()
-        self._sums = now
         watched = [self._house.victim] if owner else [self._house.victim, self._house.attacker]
         if way == "fleet":  # the directory itself is the fleet's
             answers = [answer for answer in answers if " inc" not in str(answer)]
@@ -116,12 +115,12 @@ class Attacker:
         """Commit, so that what was done is done, and look."""
         if self.connection.closed:
             self._connect()
-            return self._house.sums()
         if self.connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             self.connection.execute("COMMIT")
         # As the open lane does between two borrowers; a session's own state is not what is attacked here.
         self.connection.execute("DISCARD TEMP")
-        return self._house.sums()
+        self._sums = self._house.sums()
+        return self._sums
 
 
 def _aim(house: House, table: sa.Table, random: Random) -> Aim:
@@ -174,8 +173,8 @@ def test_nothing_leaks_and_nothing_changes_at_length(standing, soak_share):
     assert attempts(standing, SEED + 1, int(10_000 * soak_share)) == []
 
 
-# Guarded by the functions they call, which do not ask who is a superuser.
-GUARDED_OTHERWISE = {"enter_as_well", "purge", "search"}
+# Guarded by the functions they call, which do not ask who is a superuser; by keys, each of which begins with a tenant.
+GUARDED_OTHERWISE = {"enter_as_well", "purge", "search", "existence_oracle"}
 
 
 def test_control_a_table_without_its_wall_is_caught():
@@ -184,6 +183,17 @@ def test_control_a_table_without_its_wall_is_caught():
         found = attempts(made, SEED, 200)
     assert {line.split(" on ")[1].split(",")[0] for line in found if " on " in line} == {"users"}
     assert {"leak: the victim's secret", "effect: users of the victim"} <= {line.partition("): ")[2] for line in found}
+
+
+def test_control_a_key_that_tenants_share_tells_of_the_others():
+    with house(SEED) as made:
+        aim = _aim(made, next(table for table in tables() if table.name == "users"), Random(SEED))
+        attacker = Attacker(made)
+        before = attacker.attack(existence_oracle, aim, "foreign")
+        made.run("CREATE UNIQUE INDEX shared ON undercroft.users (id)")
+        now = attacker.attack(existence_oracle, aim, "foreign")
+        attacker.close()
+    assert (before, now) == ([], ["leak: by a duplicate key"])
 
 
 def test_every_table_is_attacked(standing):

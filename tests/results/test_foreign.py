@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 import undercroft
-from undercroft.results import rules
+from undercroft.results import asking, rules
 
 ROLES = ("analyst", "admin")
 ANSWERS = 2_000
@@ -62,12 +62,11 @@ async def test_no_answer_is_foreign(database_url):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
 async def test_no_answer_is_foreign_at_length(database_url, soak_share):
     told = await _asked(database_url, int(100_000 * soak_share), seed=2)
     assert told["foreign"] == 0
 
 
 async def test_control_a_key_without_rights_is_caught(database_url, monkeypatch):
-    monkeypatch.setattr(rules, "_rights", lambda rights: [])
+    monkeypatch.setattr(asking, "request", lambda *args, **told: rules.request(*args, **{**told, "rights": "all"}))
     assert (await _asked(database_url, 300, seed=1))["foreign"] > 0

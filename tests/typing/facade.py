@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, assert_type
 from uuid import UUID
 
-from undercroft import AsyncStore, Store
+from undercroft import AsyncStore, Policy, RetentionRun, Store
 from undercroft.audit import AuditEvent
+from undercroft.config import ConfigEntry, ConfigVersion
 from undercroft.core.operation import C, Page, Slice, operation, procedure, resource, stream
 from undercroft.core.runtime.base import Awaiting, Blocking, Ports
 from undercroft.core.tx import Tx
+from undercroft.crm import AccountMapping
+from undercroft.meetings import Push
 from undercroft.tenants import Tenant
 from undercroft.users import User
 
@@ -23,9 +26,22 @@ def blocking(store: Store) -> None:
     assert_type(acme.users.get("U1"), User)
     assert_type(acme.users.list(role="owner", limit=3), list[User])
     assert_type(acme.users.require("U1", "admin"), User)
+    assert_type(acme.crm.find_account("ada@acme.example"), AccountMapping | None)
+    assert_type(acme.config.set("a.b", 1, expected=0), ConfigEntry)
+    assert_type(acme.config.by_category(category="slack"), dict[str, Any])
+    assert_type(acme.config.watch(prefix="a."), Iterator[ConfigVersion])
+    acme.config.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    acme.config.set("a", 1, expected="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with acme.meetings.pushing(acme.meetings.start("m1").id) as push:
+        assert_type(push, Push)
     with acme.transaction() as tx:
         assert_type(tx.users.ensure("U1"), User)
         assert_type(tx.audit.log("a.b", by="U1"), AuditEvent)
+    assert_type(store.upkeep.run(dry_run=True), RetentionRun)
+    assert_type(acme.upkeep.retention.list(), list[Policy])
+    assert_type(acme.upkeep.retention.set("queries", keep=None), Policy)
+    with store.upkeep.scheduler() as running:
+        assert_type(running, None)
     acme.users.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     acme.users.get(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     acme.users.list(rule="owner")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -38,8 +54,13 @@ async def awaiting(store: AsyncStore) -> None:
     waiting: Coroutine[Any, Any, User] = acme.users.get("U1")
     assert_type(await waiting, User)
     assert_type(await acme.users.get("U1"), User)
+    assert_type(await acme.config.history("a.b"), list[ConfigVersion])
+    assert_type(acme.config.watch(), AsyncIterator[ConfigVersion])
     async with acme.transaction() as tx:
         assert_type(await tx.users.ensure("U1"), User)
+    assert_type(await store.upkeep.run(), RetentionRun)
+    async with store.upkeep.scheduler() as running:
+        assert_type(running, None)
     await acme.users.get(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with acme.transaction():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues, reportAttributeAccessIssue]
         pass

@@ -13,10 +13,12 @@ from sqlalchemy import make_url
 
 from tests import databases, servers
 from undercroft import Settings
-from undercroft.errors import DatabaseUnavailable, PermissionDenied
+from undercroft.errors import DatabaseUnavailable, PermissionDenied, TenantSealRequired
 from undercroft.upkeep.doctor import walls
 
 CLAIMS = 10
+UNCHECKED = ["foreign rows of audit_archives: no row could be made there"]
+"""Only the function that archives makes one."""
 ROW = (
     "INSERT INTO undercroft.tenants (tenant_id, platform, native_id, name, created_at, updated_at)"
     " VALUES ('{0}', 'slack', '{0}', 'x', now(), now());"
@@ -103,16 +105,38 @@ def test_a_healthy_database_is_proven_to_be(server: str, examine) -> None:
         before = house.run("SELECT count(*), (SELECT count(*) FROM undercroft.users) FROM undercroft.tenants")
         [(tables,)] = house.run(
             "SELECT count(*) FROM pg_class WHERE relnamespace = 'undercroft'::regnamespace AND relkind IN ('r', 'p')"
-            " AND NOT relispartition AND relname NOT IN ('alembic_version', 'tenants')"
+            " AND NOT relispartition AND relname NOT IN ('alembic_version', 'tenants', 'seal_keys', 'change_key')"
         )
         for colour in ("sync", "async"):
             report = examine(house.app_url, colour=colour)
-            assert (codes(report), report.unchecked) == (set(), [])
+            assert (codes(report), report.unchecked) == (set(), UNCHECKED)
             assert len(report.proven) == CLAIMS
             assert not report.severe
             assert f"another tenant's rows cannot be deleted ({tables} tables)" in report.proven
             assert codes(examine(house.admin_url, colour=colour)) == {"login.passes-walls"}
         assert house.run("SELECT count(*), (SELECT count(*) FROM undercroft.users) FROM undercroft.tenants") == before
+
+
+@pytest.mark.parametrize("server", servers.names("postgresql"))
+def test_a_sealed_database_is_proven_to_be(server: str, examine) -> None:
+    key = {"tenant_seal_key": databases.SEAL_KEY}
+    with built(server) as house:
+        databases.seal(house.admin_url)
+        for colour in ("sync", "async"):
+            report = examine(house.app_url, colour=colour, **key)
+            assert (codes(report), report.unchecked) == (set(), UNCHECKED)
+            assert len(report.proven) == CLAIMS + 1
+            assert "SQL alone goes into no other tenant" in report.proven
+        alone = examine(house.login("undercroft_test_app", "undercroft_app"), **key)
+        assert codes(alone) == set()
+        assert any("sealed" in sentence for sentence in alone.unchecked)
+        with pytest.raises(TenantSealRequired):
+            examine(house.app_url)
+        house.run(
+            "CREATE OR REPLACE FUNCTION undercroft.opened() RETURNS text LANGUAGE sql STABLE"
+            " RETURN nullif(split_part(current_setting('undercroft.tenant', true), '|', 1), '')"
+        )
+        assert "isolation.forged" in codes(examine(house.app_url, **key))
 
 
 # Every rule of the catalogue has its fault in tests/migrations/test_catalogue.py.

@@ -21,7 +21,7 @@ from undercroft.archive.results import (
     Saved,
     Version,
 )
-from undercroft.core.operation import C, Slice, operation, stream
+from undercroft.core.operation import C, Slice, operation, procedure, stream
 
 __all__ = [
     "Activity",
@@ -47,6 +47,7 @@ __all__ = [
 class Archive(Slice[C]):
     """A tenant's messages, with their channels and what belongs to them."""
 
+    prepare = procedure(ops.room.prepare)
     save_users = operation(ops.users.save_users)
     save_channels = operation(ops.channels.save_channels)
     save_messages = operation(ops.saving.save_messages)

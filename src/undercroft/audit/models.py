@@ -1,4 +1,4 @@
-"""The table of audit events: inserted and read, never changed."""
+"""The tables of the audit trail."""
 
 from datetime import datetime
 from typing import Any
@@ -46,3 +46,54 @@ class AuditEvent(Base):
     occurred_at: Mapped[datetime]
     canonical: Mapped[bytes] = mapped_column(repr=False)
     event_hash: Mapped[bytes] = mapped_column(repr=False)
+
+
+class AuditLink(Base):
+    """The place of an event in its tenant's chain: inserted and read, never changed."""
+
+    __tablename__ = "audit_links"
+    __table_args__ = (
+        sa.CheckConstraint("sequence > 0", name="sequence"),
+        sa.CheckConstraint("length(event_hash) = 32 AND length(previous) = 32 AND length(hash) = 32", name="hashes"),
+        {"sqlite_strict": True, "sqlite_with_rowid": False},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID]
+    event_hash: Mapped[bytes]
+    previous: Mapped[bytes]
+    hash: Mapped[bytes]
+
+
+class AuditPending(Base):
+    """An event that is stored and has no place in the chain yet; the hash is of the moment of its transaction."""
+
+    __tablename__ = "audit_pending"
+    __table_args__ = (
+        sa.CheckConstraint("length(event_hash) = 32", name="event_hash"),
+        {"sqlite_strict": True, "sqlite_with_rowid": False},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_hash: Mapped[bytes]
+
+
+class AuditArchive(Base):
+    """The end of what was moved out of the database into a file: from here on the chain is verified."""
+
+    __tablename__ = "audit_archives"
+    __table_args__ = (
+        sa.CheckConstraint("length(hash) = 32 AND length(file_hash) = 32", name="hashes"),
+        {"sqlite_strict": True},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[bytes]
+    events: Mapped[int]
+    file: Mapped[str]
+    file_hash: Mapped[bytes]
+    checkpoint: Mapped[str] = mapped_column(repr=False)
+    archived_at: Mapped[datetime]

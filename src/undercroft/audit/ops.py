@@ -1,6 +1,7 @@
 """Operations on the audit trail: it is written and read, never changed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,16 +9,16 @@ from uuid import UUID
 from sqlalchemy import bindparam, literal_column, select
 from typing_extensions import Unpack
 
+from undercroft.audit import sealing
 from undercroft.audit.models import AuditEvent as Row
 from undercroft.audit.records import AuditEvent, EventFields, NewEvent, Status
-from undercroft.audit.rules import event_bytes, event_hash
+from undercroft.audit.redaction import redacted, redacted_text
+from undercroft.audit.rules import STATUSES, event_bytes, event_hash
 from undercroft.core import ids
 from undercroft.core.clock import require_aware, utc_now
 from undercroft.core.pages import Filtered, check_limit
 from undercroft.core.tx import Tx
 from undercroft.errors import InvalidInput
-
-STATUSES = ("success", "failure", "denied")
 
 _COLUMNS = (
     Row.id,
@@ -36,7 +37,6 @@ _COLUMNS = (
     Row.event_hash,
 )
 _FIELDS = tuple(column.key for column in _COLUMNS)
-_TABLE = Row.metadata.tables["undercroft.audit_events"]
 _SEARCH = Filtered(
     select(*_COLUMNS).where(Row.tenant_id == bindparam("tenant_id")).order_by(Row.id.desc()).limit(bindparam("limit")),
     actor=Row.actor == bindparam("actor"),
@@ -46,6 +46,7 @@ _SEARCH = Filtered(
     failed=Row.status != literal_column("'success'"),  # as the partial index has it: a parameter would hide it
     resource_type=Row.resource_type == bindparam("resource_type"),
     resource_id=Row.resource_id == bindparam("resource_id"),
+    ip=Row.ip == bindparam("ip"),
     since=Row.id >= bindparam("since"),
     until=Row.id < bindparam("until"),
     before=Row.id < bindparam("before"),
@@ -69,7 +70,9 @@ def new_event(
     """Write down what somebody did; inside a transaction it is stored with the work or not at all.
 
     ``event_type`` is a dotted name such as ``config.set``; ``category`` and ``action`` default to its two halves.
-    ``by`` is the native id of who did it, None for the program itself.
+    ``by`` is the native id of who did it, None for the program itself. What ``data`` holds under names of secrets
+    (password, token, api_key …), and tokens of known forms in any text, are replaced by ``[redacted]`` before anything
+    is hashed or stored: the trail cannot be rewritten.
 
     Raises:
         InvalidInput: an empty type, an unknown status, or ``data`` that JSON cannot keep exactly.
@@ -101,21 +104,22 @@ def new_event(
 def append(tx: Tx, events: Sequence[NewEvent]) -> list[AuditEvent]:
     """Store events with their final bytes."""
     stored, rows = [], []
-    for event in events:
-        fields = {name: getattr(event, name) for name in NewEvent.__slots__}
-        told = {name: value for name, value in fields.items() if name not in {"id", "occurred_at"}}
-        written = event_bytes(tx.tenant_id, event.id, event.occurred_at, told)
-        kept = AuditEvent(**fields, event_hash=event_hash(written))
+    for told in events:
+        event = _without_secrets(told, tx.dialect.sensitive)
+        written = event_bytes(tx.tenant_id, event.id, event.occurred_at, event.told())
+        kept = AuditEvent.of(event, event_hash(written))
         stored.append(kept)
-        rows.append(
-            {
-                "tenant_id": tx.tenant_id,
-                "canonical": written,
-                **{name: getattr(kept, name) for name in _FIELDS},
-            }
-        )
-    tx.insert_many(_TABLE, rows, conflict="error")
+        rows.append({"canonical": written, "tenant_id": tx.tenant_id, **kept.fields()})
+    sealing.store(tx, rows)
     return stored
+
+
+def _without_secrets(event: NewEvent, names: frozenset[str]) -> NewEvent:
+    data = redacted(event.data, names) if event.data else event.data
+    description, user_agent = redacted_text(event.description), redacted_text(event.user_agent or "")
+    if data is event.data and description is event.description and user_agent == (event.user_agent or ""):
+        return event
+    return replace(event, data=data, description=description, user_agent=user_agent or event.user_agent)
 
 
 def log(tx: Tx, event_type: str, **fields: Unpack[EventFields]) -> AuditEvent:
@@ -132,6 +136,7 @@ def search(
     status: Status | None = None,
     resource_type: str | None = None,
     resource_id: str | None = None,
+    ip: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 100,
@@ -145,6 +150,7 @@ def search(
         status=status,
         resource_type=resource_type,
         resource_id=resource_id,
+        ip=ip,
         since=None if since is None else ids.floor(require_aware(since, "since")),
         until=None if until is None else ids.floor(require_aware(until, "until")),
         before=before,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 from uuid import UUID
 
 Status = Literal["success", "failure", "denied"]
@@ -42,6 +42,22 @@ class NewEvent:
     user_agent: str | None
     data: Mapping[str, Any]
 
+    def told(self) -> dict[str, Any]:
+        """Return what was said of it, in a new dict."""
+        return {
+            "event_type": self.event_type,
+            "category": self.category,
+            "action": self.action,
+            "status": self.status,
+            "description": self.description,
+            "actor": self.actor,
+            "resource_type": self.resource_type,
+            "resource_id": self.resource_id,
+            "ip": self.ip,
+            "user_agent": self.user_agent,
+            "data": self.data,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent(NewEvent):
@@ -51,3 +67,83 @@ class AuditEvent(NewEvent):
     """
 
     event_hash: bytes
+
+    @classmethod
+    def of(cls, event: NewEvent, event_hash: bytes) -> Self:
+        """Return an event as it was written."""
+        return cls(id=event.id, occurred_at=event.occurred_at, event_hash=event_hash, **event.told())
+
+    def fields(self) -> dict[str, Any]:
+        """Return the columns of its row but those of the bytes and of the tenant."""
+        return {"id": self.id, "occurred_at": self.occurred_at, "event_hash": self.event_hash, **self.told()}
+
+
+Kind = Literal["edited", "deleted", "inserted", "reordered", "broken", "truncated", "rewritten", "foreign"]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What is wrong with a trail, and the first sequence at which it is.
+
+    edited: an event or its link was changed. deleted: an event or links are gone. inserted: something stands there that
+    was not appended. reordered: links or events changed places. broken: a link does not continue the one before it.
+    truncated: the end that a checkpoint saw is gone. rewritten: the chain is right in itself, and another one than the
+    checkpoint saw. foreign: it is of another tenant, or signed with another key.
+
+    ``until`` is the last sequence of the damage, where it is known; damage that only a checkpoint tells of lies
+    somewhere between the two. An event that never had a place has no sequence, and is named by ``event_id``.
+    """
+
+    kind: Kind
+    sequence: int | None
+    until: int | None = None
+    event_id: UUID | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.sequence is None else f" at {self.sequence}"
+        until = "" if self.until in (None, self.sequence) else f" to {self.until}"
+        return f"{self.kind}{place}{until}" + ("" if self.event_id is None else f" (event {self.event_id})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """The outcome of a verification.
+
+    ``verified`` links were right, ``first`` is the sequence of the first of them, ``last`` of the last, and ``head``
+    its hash. Up to ``anchor`` the trail is in an archive. ``checkpoints`` were compared. ``damage`` is the first found.
+    """
+
+    verified: int
+    first: int
+    last: int
+    head: bytes
+    anchor: int = 0
+    checkpoints: int = 0
+    damage: Damage | None = None
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing was found to be wrong."""
+        return self.damage is None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditExport:
+    """A file with a part of a trail, from one sequence to another; ``sha256`` is that of the file."""
+
+    path: str
+    first: int
+    last: int
+    events: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditArchived:
+    """What was moved out of the database: the file, the checkpoint beside it, and the sequences in it."""
+
+    path: str
+    checkpoint: str
+    first: int
+    last: int
+    events: int

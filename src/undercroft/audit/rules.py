@@ -1,15 +1,29 @@
-"""The bytes of an audit event: frozen, since their hash must be the same in every release."""
+"""The bytes of an audit event and of its place in the chain: frozen, for their hashes must not change.
 
-from collections.abc import Mapping
+docs/audit-format.md describes them for programs that are not ours.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from undercroft.core.canonical import canonical
 
 FORMAT = 1
-_DOMAIN = b"undercroft/audit-event/1\0"
+NO_HASH = bytes(32)
+"""What the first link of a tenant has for the hash of the one before it."""
+STATUSES = ("success", "failure", "denied")
+
+_NOTHING = object()
+
+EVENT_DOMAIN = b"undercroft/audit-event/1\0"
+LINK_DOMAIN = b"undercroft/audit-link/1\0"
 
 
 def event_bytes(tenant_id: UUID, id_: UUID, occurred_at: datetime, fields: Mapping[str, Any]) -> bytes:
@@ -22,10 +36,58 @@ def event_bytes(tenant_id: UUID, id_: UUID, occurred_at: datetime, fields: Mappi
         InvalidInput: ``data`` holds what JSON cannot keep exactly.
     """
     told = {name: value for name, value in fields.items() if value is not None}
-    moment = occurred_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return canonical({"format": FORMAT, "tenant": str(tenant_id), "id": str(id_), "occurred_at": moment, **told})
+    told["tenant"] = str(tenant_id)
+    told["id"] = str(id_)
+    told["occurred_at"] = moment(occurred_at)
+    data = told.pop("data", _NOTHING)
+    if all(type(value) is str for value in told.values()):
+        told["format"] = FORMAT
+        if data is not _NOTHING:
+            told["data"] = orjson.Fragment(canonical(data, "$.data"))
+        with suppress(orjson.JSONEncodeError):  # a lone surrogate: canonical() says where
+            written = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+            if rb"\u0000" not in written:
+                return written
+    told["format"] = FORMAT
+    return canonical(told if data is _NOTHING else {**told, "data": data})
 
 
 def event_hash(event: bytes) -> bytes:
     """Return the SHA-256 of an event's bytes behind a prefix that no other hash of ours has."""
-    return sha256(_DOMAIN + event).digest()
+    return sha256(EVENT_DOMAIN + event).digest()
+
+
+def link_hash(tenant_id: bytes, sequence: int, event_id: bytes, event_hash: bytes, previous: bytes) -> bytes:
+    """Return the hash of a link: SHA-256 of a prefix, both ids' 16 bytes, and the rest, all of fixed length.
+
+    ``sequence`` counts a tenant's links from 1, as 8 bytes, big-endian; ``previous`` is the hash of the link before.
+    """
+    return sha256(LINK_DOMAIN + tenant_id + sequence.to_bytes(8) + event_id + event_hash + previous).digest()
+
+
+def moment(at: datetime) -> str:
+    """Return a moment as events and checkpoints write it."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The place of an event in its tenant's chain."""
+
+    sequence: int
+    event_id: UUID
+    event_hash: bytes
+    previous: bytes
+    hash: bytes
+
+
+def chained(tenant_id: UUID, end: tuple[int, bytes], events: Iterable[tuple[UUID, bytes]]) -> list[Link]:
+    """Continue a chain that ends with (sequence, hash) by events, each its id and hash."""
+    sequence, previous = end
+    tenant, links = tenant_id.bytes, []
+    for event_id, hash_ in events:
+        sequence += 1
+        linked = link_hash(tenant, sequence, event_id.bytes, hash_, previous)
+        links.append(Link(sequence, event_id, hash_, previous, linked))
+        previous = linked
+    return links

@@ -9,7 +9,33 @@ import typer
 from typer.main import get_command
 
 from undercroft import UndercroftError, __version__
-from undercroft.cli import db, demo, doctor, imports, init, search, stats, tenants
+from undercroft.cli import (
+    audit,
+    backup,
+    config,
+    crm,
+    db,
+    demo,
+    doctor,
+    flags,
+    goals,
+    imports,
+    init,
+    keys,
+    limits,
+    meetings,
+    metrics,
+    queries,
+    results,
+    search,
+    sessions,
+    settings,
+    stats,
+    tenants,
+    threads,
+    upkeep,
+    users,
+)
 from undercroft.cli.failures import INTERRUPTED, PIPE_CLOSED, USER, advised, answer, exit_code
 from undercroft.cli.invocation import Invocation, group, with_options
 from undercroft.cli.output import Facts, Output
@@ -29,7 +55,11 @@ def root(
 
 app = group(ABOUT)
 app.callback(invoke_without_command=True)(with_options(root))
-for part in (init, imports, search, stats, doctor, tenants, db, demo):
+PARTS = (
+    *(init, imports, search, stats, threads, queries, results, sessions, users, limits, metrics, goals, settings),
+    *(flags, config, crm, meetings, doctor, audit, upkeep, backup, tenants, keys, db, demo),
+)
+for part in PARTS:
     part.add_to(app)
 
 

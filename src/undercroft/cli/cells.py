@@ -1,7 +1,7 @@
 """Values as a person reads them, and as another program does.
 
-A person gets thousands separated, sizes in powers of 1,000 and times of the local zone; a program gets whole numbers,
-bytes, seconds and ISO 8601 in UTC.
+A person gets thousands separated, sizes in powers of 1,000, per cent and times of the local zone; a program gets whole
+numbers, bytes, seconds, shares of 1 and ISO 8601 in UTC.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,13 @@ class Duration:
     """A time in seconds."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of the whole, 0 to 1; None where there is no whole."""
+
+    part: float | None
 
 
 _CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
@@ -47,6 +54,8 @@ def shown(value: Any) -> str | Text:
             read = _size(value.bytes)
         case Duration():
             read = _duration(value.seconds)
+        case Share():
+            read = "-" if value.part is None else f"{value.part:.0%}".replace("%", " %")
         case datetime():
             read = f"{value.astimezone():%Y-%m-%d %H:%M}"
         case Text():
@@ -59,7 +68,7 @@ def shown(value: Any) -> str | Text:
 def plain(value: Any) -> str:
     """Return a value as another program reads it: one field of a tab-separated line."""
     match value:
-        case None | Size(None):
+        case None | Size(None) | Share(None):
             field = ""
         case bool():
             field = "true" if value else "false"
@@ -67,6 +76,8 @@ def plain(value: Any) -> str:
             field = str(value.bytes)
         case Duration():
             field = f"{value.seconds:.3f}"
+        case Share():
+            field = f"{value.part:.3f}"
         case datetime():
             field = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case _:

@@ -12,7 +12,7 @@ from undercroft.cli.confirm import confirm
 from undercroft.cli.invocation import Invocation, command, group
 from undercroft.cli.output import Facts, Listing
 from undercroft.cli.schema import connected
-from undercroft.errors import InvalidInput
+from undercroft.errors import ConfigurationError, InvalidInput
 
 _REVISIONS = Annotated[
     list[Path] | None,
@@ -31,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
     command(db, "sql")(sql)
     command(db, "stamp")(stamp)
     command(db, "revision")(revision)
+    command(db, "seal")(seal)
     app.add_typer(db, name="db")
 
 
@@ -149,6 +150,39 @@ def revision(
     told = "nothing has changed" if path is None else str(path)
     advice = [] if path is None else [f"undercroft db upgrade --revisions {directory}  after you have read it"]
     call.out.show({"path": None if path is None else told}, Facts({"Written": told}), advice=advice)
+
+
+def seal(
+    call: Invocation,
+    *,
+    grace: Annotated[bool, typer.Option("--grace", metavar="", help="Let those without the key in for now.")] = False,
+    retire: Annotated[bool, typer.Option("--retire", metavar="", help="Forget every other key.")] = False,
+    off: Annotated[bool, typer.Option("--off", metavar="", help="Open it again, and forget the keys.")] = False,
+    yes: _YES = False,
+) -> None:
+    """Let tenants of a PostgreSQL database be entered only under UNDERCROFT_TENANT_SEAL_KEY, at once for everybody."""
+    from undercroft.migrations import sealing  # noqa: PLC0415 - as in _change
+
+    key = call.settings.tenant_seal_key
+    if off and (grace or retire):
+        raise InvalidInput("--off goes with nothing else", hint="leave the others out")
+    if key is None and not off:
+        raise ConfigurationError(
+            "There is no key",
+            setting="tenant_seal_key",
+            hint="set UNDERCROFT_TENANT_SEAL_KEY to 32 characters or more, for example from `openssl rand -base64 32`",
+        )
+    if not yes and not grace:
+        confirm(call.out, f"{'Open' if off else 'Seal'} {call.database}, at once for every process that uses it?")
+    with connected(call.settings) as connection:
+        if key is None or off:
+            state = sealing.unseal(connection)
+        else:
+            state = sealing.seal(connection, key.get_secret_value(), grace=grace, retire=retire)
+    call.out.show(
+        {"database": call.database, "mode": state.mode, "keys": list(state.keys)},
+        Facts({"Database": call.database, "Mode": state.mode, "Keys": ", ".join(state.keys) or "none"}),
+    )
 
 
 def _import(name: str) -> None:

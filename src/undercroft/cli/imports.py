@@ -1,4 +1,4 @@
-"""`undercroft import`: history from other places."""
+"""`undercroft import`: history and configuration from other places."""
 
 import re
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from undercroft import Store
 from undercroft.cli.cells import Duration, plain
+from undercroft.cli.import_env import env
 from undercroft.cli.invocation import Invocation, command, group
 from undercroft.cli.output import Facts, Section
 from undercroft.cli.progress import watched
@@ -26,9 +27,10 @@ _OFFICIAL = re.compile(r"(.+) Slack export .+")
 
 def add_to(app: typer.Typer) -> None:
     """Add the group to the program."""
-    imports = group("History from other places. Importing it twice adds nothing.")
+    imports = group("History and configuration from other places. Importing it twice adds nothing.")
     command(imports, "slack")(slack)
     command(imports, "quarantine")(quarantine)
+    command(imports, "env")(env)
     app.add_typer(imports, name="import")
 
 

@@ -50,6 +50,7 @@ def init(
         Facts({name: value for name, value in facts.items() if value is not None}, title="Ready"),
         advice=[
             f"{call.program} import slack export.zip  your Slack history",
+            f"{call.program} keys init  so that it can keep secrets",
             "undercroft demo  see it work on a sample first",
         ],
     )

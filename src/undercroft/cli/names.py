@@ -1,6 +1,6 @@
 """People and channels as people call them, and the ids that a search takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from undercroft import TenantScope
@@ -9,7 +9,7 @@ from undercroft.errors import InvalidInput, NotFound
 _PAGE = 1000
 
 
-def author_id(scope: TenantScope[Any], who: str) -> str:
+def author_id(scope: TenantScope[Any], who: str, option: str = "--author") -> str:
     """Return the id of a user who is named by it, by a handle, a display name, a full name or an e-mail address.
 
     Raises:
@@ -28,8 +28,31 @@ def author_id(scope: TenantScope[Any], who: str) -> str:
             in {(name or "").casefold() for name in (user.name, user.display_name, user.real_name, user.email)}
         ],
         f"called {who}",
-        "--author",
+        option,
     )
+
+
+def asker_id(scope: TenantScope[Any], who: str) -> str:
+    """Return the id of a user who asks questions, by it or as `author_id`: a bot need not introduce who asks.
+
+    Raises:
+        InvalidInput: nobody is called so, or several are.
+    """
+    if scope.queries.history(user=who, limit=1) or scope.sessions.list(user=who, limit=1):
+        return who
+    return author_id(scope, who, "--user")
+
+
+def shown_names(scope: TenantScope[Any], ids: Iterable[str | None]) -> dict[str | None, str]:
+    """Return what people call users; one whom nobody has introduced keeps his id."""
+    called: dict[str | None, str] = {None: ""}
+    for one in ids:
+        if one is not None and one not in called:
+            try:
+                called[one] = scope.users.get(one).shown_name
+            except NotFound:
+                called[one] = one
+    return called
 
 
 def channel_id(scope: TenantScope[Any], where: str) -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from undercroft.cli.cells import Duration, Size, harmless, plain, shown
+from undercroft.cli.cells import Duration, Share, Size, harmless, plain, shown
 
 SCHEMA_VERSION = 1
 """Of the JSON: raised when a key goes or changes its meaning, not when one is added."""
@@ -69,6 +69,8 @@ class Listing:
     """What a person reads where there is no row."""
     wide: Sequence[str] = field(default=())
     """The columns that may be broken over several lines."""
+    cut: Sequence[str] = field(default=())
+    """The columns that give way in a narrow terminal; where none is named, all do."""
 
     def rich(self) -> RenderableType:
         """Return a table whose numbers stand to the right."""
@@ -76,20 +78,23 @@ class Listing:
             return _titled(self.title, Text(f"  {self.empty}", style="dim"))
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="dim", pad_edge=False, padding=(0, 1, 0, 1))
         for number, column in enumerate(self.columns):
-            is_number = all(isinstance(row[number], int | Size | Duration | None) for row in self.rows)
+            is_number = all(isinstance(row[number], int | Size | Duration | Share | None) for row in self.rows)
             table.add_column(
                 column,
                 justify="right" if is_number else "left",
                 overflow="fold" if column in self.wide else "ellipsis",
-                no_wrap=column not in self.wide,
+                no_wrap=column not in {*self.wide, *self.cut},  # what may be broken is what rich makes narrower
             )
         for row in self.rows:
-            table.add_row(*map(shown, row))
+            table.add_row(*map(self._cell, self.columns, row))
         return _titled(self.title, Padding(table, (0, 0, 0, 1)))
 
     def lines(self) -> Iterable[Sequence[Any]]:
         """Return a row a line."""
         return self.rows
+
+    def _cell(self, column: str, value: Any) -> str | Text:
+        return Text(str(shown(value)), no_wrap=True, overflow="ellipsis") if column in self.cut else shown(value)
 
 
 def _titled(title: str | None, body: RenderableType) -> RenderableType:
@@ -143,6 +148,13 @@ class Output:
         written = orjson.dumps({"schema_version": SCHEMA_VERSION, **answer}, option=options)
         sys.stdout.flush()
         sys.stdout.buffer.write(written)
+        sys.stdout.buffer.flush()
+
+    def json_line(self, answer: Mapping[str, Any]) -> None:
+        """Print one JSON object of many on a line of its own, at once."""
+        options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
+        sys.stdout.flush()
+        sys.stdout.buffer.write(orjson.dumps({"schema_version": SCHEMA_VERSION, **answer}, option=options))
         sys.stdout.buffer.flush()
 
     def lines(self, lines: Iterable[Sequence[Any]]) -> None:

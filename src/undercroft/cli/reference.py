@@ -16,8 +16,8 @@ Written by `python -m undercroft.cli.reference`; a test keeps it true.
 `undercroft COMMAND --help` says the same at the terminal.
 
 **Which database.** `--database-url`, else `UNDERCROFT_DATABASE_URL` (see [settings](settings.md)), else `undercroft.db`
-in the current directory. Only `init`, `import`, `tenants ensure`, `db upgrade` and `demo` make a file where there is
-none.
+in the current directory. Only `init`, `import`, `tenants ensure`, `db upgrade`, `backup restore` and `demo` make a
+file where there is none.
 
 **Which tenant.** `--tenant`, else the only one there is. An import takes the workspace's id from the export.
 
@@ -27,7 +27,7 @@ tab-separated lines without a heading, whole numbers, bytes, seconds, times in U
 of [the list](errors.md). Failures and warnings go to standard error, a failure as one line that ends with the fix.
 
 **Exit codes.** 0 done; 1 you answered no, or a fault of the program, which leaves a traceback; 2 a mistake in the
-command, its input or the settings; 3 the database; 130 stopped with Ctrl-C.
+command, its input or the settings; 3 the database; 4 an audit trail that is not intact; 130 stopped with Ctrl-C.
 
 **Times** are written `2024-05-17`, `2024-05`, `2024`, `2024-05-17T09:30`, `today`, `yesterday`, `36h`, `30d` or `6w`
 (ago), in your time zone where they name none. `--until` includes the day, month or year it names.

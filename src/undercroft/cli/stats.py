@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from undercroft.cli.failures import DATABASE
 from undercroft.cli.invocation import Invocation, command
 from undercroft.cli.output import Facts, Listing, Output, Section
 from undercroft.cli.sparkline import sparkline
+from undercroft.cli.upkeep import policies, said
 
 _COUNTED = 20
 _TABLES = Annotated[bool, typer.Option("--tables", metavar="", help="Show every table.")]
@@ -40,17 +42,27 @@ def stats(call: Invocation, *, tables: _TABLES = False) -> None:
     if fleet is not None:
         deleted = [f"and {fleet.deleted_tenants:,} deleted"] if fleet.deleted_tenants else []
         database["Tenants"] = (fleet.tenants, *deleted)
+        database |= upkeep_facts(policies(fleet.retention), asdict(fleet)["last_run"], fleet.next_run_at)
     sections.append(Facts(database, title="Database"))
     if tables and fleet is not None:
         sections.append(_table_section(fleet.tables))
-    answer = {"tenants": tenants, "database": asdict(info), "fleet": None if fleet is None else asdict(fleet)}
+    answer = {"tenants": tenants, "database": asdict(info), "fleet": None}
+    if fleet is not None:
+        answer["fleet"] = {**asdict(fleet), "retention": policies(fleet.retention)}
     call.out.show(answer, *sections)
 
 
-def health(call: Invocation, *, tables: _TABLES = False) -> None:
+def health(
+    call: Invocation,
+    *,
+    deep: Annotated[
+        bool, typer.Option("--deep", metavar="", help="Also write a row, read it back and delete it.")
+    ] = False,
+    tables: _TABLES = False,
+) -> None:
     """Ask the database whether it answers; where it does not, the exit code is 3."""
     with call.store(opened=False) as store:
-        found = store.health()
+        found = store.health(deep=deep)
     sections = [health_section(call.database, found)]
     if tables:
         sections.append(_table_section(found.tables))
@@ -78,7 +90,9 @@ def counted(scope: TenantScope[Any], name: str | None) -> dict[str, Any]:
         {"author": one.author, "author_name": one.author_name, "messages": one.messages}
         for one in scope.archive.activity(limit=3)
     ]
-    return {"tenant": scope.key, "name": name, **asdict(scope.stats()), "most_active": most}
+    stats = scope.stats()
+    upkeep = {"retention": policies(stats.retention)}
+    return {"tenant": scope.key, "name": name, **asdict(stats), **upkeep, "most_active": most}
 
 
 def curve(out: Output, scope: TenantScope[Any]) -> str | None:
@@ -95,14 +109,40 @@ def tenant_section(tenants: list[dict[str, Any]], shape: str | None = None) -> S
         return Listing([_said(column) for column in _COLUMNS], rows, title="Tenants", empty="none yet")
     one = dict(tenants[0])
     key, name, most = one.pop("tenant"), one.pop("name"), one.pop("most_active")
-    facts: dict[str, Any] = {_said(column).capitalize(): value for column, value in one.items()}
+    upkeep = {one_of: one.pop(one_of) for one_of in ("retention", "last_run", "next_run_at")}
+    facts: dict[str, Any] = {_titled(column): value for column, value in one.items()}
     if one["quarantined"]:
         facts["Quarantined"] = (one["quarantined"], "not understood: see `undercroft import quarantine`")
+    facts |= upkeep_facts(**upkeep)
     if shape:
         facts["Activity"] = shape
     if most:
         facts["Most active"] = ", ".join(f"{who['author_name']} {who['messages']:,}" for who in most)
     return Facts(facts, title=key if name in (None, key.partition(":")[2]) else f"{name}  {key}")
+
+
+def upkeep_facts(
+    retention: list[dict[str, Any]], last_run: dict[str, Any] | None, next_run_at: datetime | None
+) -> dict[str, Any]:
+    """Return what upkeep keeps for a time only, and when it ran and will run."""
+    kept = [
+        f"{one['data_class']} {said(timedelta(seconds=one['keep_seconds']))}"
+        for one in retention
+        if one["keep_seconds"] is not None and one["hold"] is None
+    ]
+    held = [one["data_class"] for one in retention if one["hold"] is not None]
+    facts: dict[str, Any] = {"Kept for a time": ", ".join(kept)}
+    if held:
+        facts["Under legal hold"] = ", ".join(held)
+    if last_run is None:
+        facts["Last upkeep"] = ("never", "see `undercroft upkeep schedule`")
+    elif last_run["finished_at"] is None:
+        facts["Last upkeep"] = (last_run["started_at"], "it runs, or was broken off")
+    else:
+        facts["Last upkeep"] = (last_run["finished_at"], f"{last_run['removed']:,} removed")
+    if next_run_at is not None:
+        facts["Next upkeep"] = next_run_at
+    return facts
 
 
 def health_section(database: str, found: Any) -> Section:
@@ -111,6 +151,7 @@ def health_section(database: str, found: Any) -> Section:
         "Status": found.status,
         **({} if found.error is None else {"Error": found.error}),
         "Answers in": Duration(found.response_time_ms / 1000),
+        **({} if found.trial is None else _trial_facts(asdict(found.trial))),
         "Database": database,
         "Engine": f"{found.engine} {found.server_version or ''}".strip(),
     }
@@ -120,12 +161,25 @@ def health_section(database: str, found: Any) -> Section:
         facts["Schema"] = (found.schema_revision, remark)
     if found.pool:
         facts["Connections"] = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in found.pool.items())
+    if found.replica is not None:
+        lag, reason = found.replica.lag_seconds, found.replica.reason
+        facts["Replica"] = f"in use, {lag:.1f} s behind at most" if found.replica.used else f"not in use: {reason}"
     return Facts(facts, title="Health")
+
+
+def _trial_facts(trial: dict[str, float | None]) -> dict[str, Any]:
+    """Return how long a row took to be written, read and deleted; the first that is missing is what failed."""
+    said = {"write_ms": "Wrote a row in", "read_ms": "Read it back in", "delete_ms": "Deleted it in"}
+    return {said[step]: Duration(took / 1000) if took is not None else "it did not" for step, took in trial.items()}
 
 
 def _table_section(tables: list[Any]) -> Section:
     rows = [[table.name, table.rows, Size(table.bytes)] for table in tables]
     return Listing(["table", "rows", "size"], rows, title="Tables")
+
+
+def _titled(column: str) -> str:
+    return _said(column).capitalize().replace("Crm ", "CRM ")
 
 
 def _said(column: str) -> str:

@@ -7,8 +7,10 @@ fail on its way through a database or another language is refused here, by the p
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
+import orjson
 import rfc8785
 
 from undercroft.errors import InvalidInput
@@ -31,7 +33,7 @@ def canonical(value: object, field: str = "$") -> bytes:
             text, another type, or nesting past Python's recursion limit; named by its path below `field`, "$.a[3]".
     """
     try:
-        encoded = rfc8785.dumps(value)  # type: ignore[arg-type] # what is no JSON is refused at run time
+        encoded = _encoded(value)
     except (ValueError, RecursionError) as error:
         raise _refusal(value, field) or InvalidInput("The value is nested too deeply", field=field) from error
     if rb"\u0000" in encoded and (refusal := _refusal(value, field)):  # else the text of the escape behind a backslash
@@ -53,6 +55,24 @@ def check_text(text: str, field: str) -> str:
 def clean_text(text: str) -> tuple[str, int]:
     """Return the text with every NUL and lone surrogate replaced by U+FFFD, and how many there were."""
     return _UNSTORABLE.subn("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _encoded(value: object) -> bytes:
+    if _is_simple(value):
+        with suppress(TypeError):  # a lone surrogate, or nested too deeply for it
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return rfc8785.dumps(value)  # type: ignore[arg-type] # what is no JSON is refused at run time
+
+
+def _is_simple(value: object) -> bool:
+    """Whether orjson writes the very same bytes, ten times as fast: no float, no key but of ASCII."""
+    if value is None or type(value) is str or type(value) is bool:
+        return True
+    if type(value) is int:
+        return -LARGEST_INTEGER <= value <= LARGEST_INTEGER
+    if type(value) is dict:
+        return all(type(key) is str and key.isascii() and _is_simple(element) for key, element in value.items())
+    return (type(value) is list or type(value) is tuple) and all(map(_is_simple, value))
 
 
 def _refusal(value: object, field: str) -> InvalidInput | None:

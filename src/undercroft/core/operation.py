@@ -7,13 +7,14 @@ whose concurrent calls share a statement. Each is a descriptor on a slice, whose
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, get_args, get_type_hints, overload
 
 from undercroft.core.runtime.base import Awaiting, Blocking, Ports
 from undercroft.core.scope import Scope
+from undercroft.core.seal.envelope import concealed
 from undercroft.core.tx import Tx
 
 P = ParamSpec("P")
@@ -42,6 +43,8 @@ class Slice(Generic[C]):
 class _Declaration:
     """What the kinds share: the function, its documentation, and one binding per slice object."""
 
+    hides: Sequence[str] = ()
+
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
         self.name = f"{fn.__module__.removeprefix('undercroft.').removesuffix('.ops')}.{fn.__name__}"
@@ -53,9 +56,23 @@ class _Declaration:
     def _bind(self, obj: Slice[Any], method: str) -> Any:
         """Keep the bound call in the slice's own dictionary, where the next look-up finds it without this."""
         bound = functools.partial(getattr(obj._runner, method), obj._scope, self, *obj._subject)  # noqa: SLF001 - a slice is ours
+        if self.hides:
+            bound = functools.partial(_hiding, bound, self._hidden())
         functools.update_wrapper(bound, self.fn)
         obj.__dict__[self.attribute] = bound
         return bound
+
+    def _hidden(self) -> frozenset[str | int]:
+        """The names and places of the arguments that are hidden."""
+        places = list(inspect.signature(self.fn).parameters)[1:]
+        return frozenset([*self.hides, *map(places.index, self.hides)])
+
+
+def _hiding(call: Callable[..., Any], hides: frozenset[str | int], /, *args: Any, **kwargs: Any) -> Any:
+    """Make a call with some arguments hidden, before a frame of ours holds them that an error may show."""
+    args = tuple(concealed(value) if place in hides else value for place, value in enumerate(args))
+    kwargs = {name: concealed(value) if name in hides else value for name, value in kwargs.items()}
+    return call(*args, **kwargs)
 
 
 class operation(_Declaration, Generic[P, R]):  # noqa: N801 - reads as a decorator, like property
@@ -63,13 +80,25 @@ class operation(_Declaration, Generic[P, R]):  # noqa: N801 - reads as a decorat
 
     ``access`` tells the runner what it may save: ``read`` only selects, ``point`` is a read so short that it may run on
     the event loop, ``append`` is exactly one insert or upsert, ``write`` is everything else. ``lane`` is ``open`` where
-    the function runs a caller's SQL, which may leave behind what must never meet our own operations.
+    the function runs a caller's SQL, which may leave behind what must never meet our own operations. ``fresh`` is a
+    read that rights are decided by: it is never asked of a replica. ``hides`` names arguments that are secret: the
+    function gets them as `Hidden`, and no traceback shows them in a frame of ours.
     """
 
-    def __init__(self, fn: Callable[Concatenate[Tx, P], R], *, access: Access = "write", lane: Lane = "hot") -> None:
+    def __init__(
+        self,
+        fn: Callable[Concatenate[Tx, P], R],
+        *,
+        access: Access = "write",
+        lane: Lane = "hot",
+        fresh: bool = False,
+        hides: Sequence[str] = (),
+    ) -> None:
         super().__init__(fn)
+        self.hides = hides
         self.access: Access = access
         self.lane: Lane = lane
+        self.fresh = fresh
 
     @overload
     def __get__(self, obj: None, owner: type | None = None) -> Self: ...
@@ -85,14 +114,27 @@ class gathered(_Declaration, Generic[P, R]):  # noqa: N801
     """An append whose concurrent calls of one tenant share a statement and a commit; each waits for its own row.
 
     ``build`` turns a call's arguments into an item, and refuses wrong ones before they can meet anybody else's;
-    ``append_many`` stores items and returns an outcome for each. On a Store, and inside a transaction, it runs at once.
+    ``append_many`` stores items and returns an outcome for each; ``single`` and ``many`` are its access with one item
+    and with more. ``apart`` tells which items may share a statement: those of one value. ``check`` raises for a caller
+    whose outcome is a refusal, and for him alone. Inside a transaction it runs at once.
     """
 
-    def __init__(self, build: Callable[P, Item], append_many: Callable[[Tx, Sequence[Item]], list[R]]) -> None:
+    def __init__(
+        self,
+        build: Callable[P, Item],
+        append_many: Callable[[Tx, Sequence[Item]], list[R]],
+        *,
+        single: Access = "append",
+        many: Access = "write",
+        apart: Callable[[Item], Hashable] | None = None,
+        check: Callable[[R], R] | None = None,
+    ) -> None:
         super().__init__(build)
-        self.single = operation(append_many, access="append")
-        self.many = operation(append_many)
-        self.keyed = operation(_one(build, append_many))
+        self.apart = apart
+        self.check: Callable[[R], R] = check or _unchecked
+        self.single = operation(append_many, access=single)
+        self.many = operation(append_many, access=many)
+        self.keyed = operation(_one(build, append_many, self.check))
 
     @overload
     def __get__(self, obj: None, owner: type | None = None) -> Self: ...
@@ -104,11 +146,17 @@ class gathered(_Declaration, Generic[P, R]):  # noqa: N801
         return self if obj is None else self._bind(obj, "gather")
 
 
-def _one(build: Callable[..., Any], append_many: Callable[..., list[Any]]) -> Callable[..., Any]:
+def _unchecked(outcome: R) -> R:
+    return outcome
+
+
+def _one(
+    build: Callable[..., Any], append_many: Callable[..., list[Any]], check: Callable[[Any], Any]
+) -> Callable[..., Any]:
     """Return the append as a function of a transaction and of the call's own arguments."""
 
     def append(tx: Tx, *args: Any, **kwargs: Any) -> Any:
-        return append_many(tx, [build(*args, **kwargs)])[0]
+        return check(append_many(tx, [build(*args, **kwargs)])[0])
 
     functools.update_wrapper(append, build)
     known = inspect.signature(append_many), inspect.signature(build)
@@ -170,6 +218,7 @@ class stream(_Declaration, Generic[P, R]):  # noqa: N801
 
     access: Access = "read"
     lane: Lane = "hot"
+    fresh = False
 
     def __init__(self, fn: Callable[Concatenate[Tx, Any, P], Page[R]]) -> None:
         super().__init__(fn)

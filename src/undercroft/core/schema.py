@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass, composite, mapped
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
-from undercroft.core.types import Array, BigInt, Binary, Bool, Json, Text, TsVector, UtcDateTime, Uuid, to_json
+from undercroft.core.types import Array, BigInt, Binary, Bool, Json, Real, Text, TsVector, UtcDateTime, Uuid, to_json
 
 __all__ = [
     "NAMING",
@@ -23,12 +23,14 @@ __all__ = [
     "Binary",
     "Bool",
     "Json",
+    "Real",
     "Text",
     "TsVector",
     "UtcDateTime",
     "Uuid",
     "any_of",
     "to_json",
+    "uuid_bytes",
 ]
 
 SCHEMA = "undercroft"
@@ -56,6 +58,7 @@ class Base(AsyncAttrs, MappedAsDataclass, DeclarativeBase, kw_only=True):
         datetime: UtcDateTime(),
         str: Text(),
         int: BigInt(),
+        float: Real(),
         bool: Bool(),
         bytes: Binary(),
         dict[str, Any]: Json(),
@@ -95,3 +98,24 @@ def _in_json(element: any_of, compiler: SQLCompiler, **kw: Any) -> str:
     value = "undercroft_uuid(value)" if isinstance(element.column.type, Uuid) else "value"
     listed = f"SELECT {value} FROM json_each({compiler.process(element.values, **kw)})"  # noqa: S608 - no value in it
     return f"{compiler.process(element.column, **kw)} IN ({listed})"
+
+
+class uuid_bytes(sa.ColumnElement[bytes]):  # noqa: N801 - reads as a SQL function
+    """The 16 bytes of a UUID, where many are hashed: a UUID object for each would cost more than the hash."""
+
+    inherit_cache = True
+    type = sa.types.NullType()  # type: ignore[assignment]  # nothing is done to what the driver gives
+    _traverse_internals = [("column", InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads it off the class
+
+    def __init__(self, column: sa.ColumnElement[Any] | Any) -> None:
+        self.column = sa.sql.coercions.expect(sa.sql.roles.ExpressionElementRole, column)
+
+
+@compiles(uuid_bytes, "postgresql")
+def _sent(element: uuid_bytes, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"uuid_send({compiler.process(element.column, **kw)})"
+
+
+@compiles(uuid_bytes, "sqlite")
+def _stored(element: uuid_bytes, compiler: SQLCompiler, **kw: Any) -> str:
+    return str(compiler.process(element.column, **kw))

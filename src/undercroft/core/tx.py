@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 from sqlalchemy import Table
@@ -12,10 +12,17 @@ from undercroft.core import ids
 from undercroft.core.clock import utc_now
 from undercroft.core.dialects.base import Dialect
 from undercroft.core.door.base import Door
+from undercroft.core.seal.keyring import Keyring
 from undercroft.errors import TenantNotSet
+
+if TYPE_CHECKING:
+    from undercroft.core.operation import gathered
+    from undercroft.core.runtime.memory import Memory
 
 Params = Mapping[str, Any]
 NOTHING: Params = {}
+Rows = tuple[Table, Sequence[Params]]
+"""Rows of one table, which all name the same columns."""
 
 
 class Port(Protocol):
@@ -38,10 +45,11 @@ class Tx:
     """One transaction of one tenant, or of the whole fleet where ``tenant_id`` is unset.
 
     Statements are SQLAlchemy Core objects kept by the caller (module constants): they are compiled once per store and
-    run on the driver's connection. ``now`` is the moment the transaction began, aware, UTC.
+    run on the driver's connection. ``now`` is the moment the transaction began, aware, UTC; ``keys`` are those that a
+    `SealedColumn` seals and opens with. ``alone`` tells that each statement is a transaction of its own.
     """
 
-    __slots__ = ("_entering", "_port", "_tenant_id", "dialect", "now", "tenant_name")
+    __slots__ = ("_port", "_tenant_id", "alone", "announced", "dialect", "keys", "later", "now", "tenant_name")
 
     def __init__(
         self,
@@ -50,12 +58,17 @@ class Tx:
         tenant_id: UUID | None,
         tenant_name: str | None = None,
         *,
-        entering: bool = False,
+        keys: Keyring,
+        alone: bool = False,
+        later: "list[gathered[[], Any]] | None" = None,
     ) -> None:
         self._port = port
         self._tenant_id = tenant_id
-        self._entering = entering
+        self.alone = alone
+        self.announced: list[tuple[str, int]] = []
+        self.later = [] if later is None else later
         self.dialect = dialect
+        self.keys = keys
         self.tenant_name = tenant_name
         self.now: datetime = utc_now()
 
@@ -83,7 +96,7 @@ class Tx:
 
     def rows(self, statement: CompilerElement, params: Params = NOTHING) -> list[tuple[Any, ...]]:
         """Run a statement and return all its rows."""
-        prepared = self.dialect.prepared(statement, entering=self._entering)
+        prepared = self.dialect.prepared(statement, entering=self.alone)
         return prepared.decode(self._port.fetch(prepared.sql, prepared.arguments(self._bound(params))))
 
     def row(self, statement: CompilerElement, params: Params = NOTHING) -> tuple[Any, ...] | None:
@@ -98,14 +111,14 @@ class Tx:
 
     def run(self, statement: CompilerElement, params: Params = NOTHING) -> int:
         """Run a statement without rows and return how many rows it touched."""
-        prepared = self.dialect.prepared(statement, entering=self._entering)
+        prepared = self.dialect.prepared(statement, entering=self.alone)
         return self._port.execute(prepared.sql, prepared.arguments(self._bound(params)))
 
     def run_many(self, statement: CompilerElement, many: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
         if many:
             prepared = self.dialect.prepared(statement)
-            self._port.execute_many(prepared.sql, [prepared.arguments(self._bound(params)) for params in many])
+            self._port.execute_many(prepared.sql, prepared.many([self._bound(params) for params in many]))
 
     def insert_many(
         self, table: Table, rows: Sequence[Params], *, conflict: Literal["ignore", "error"] = "ignore"
@@ -125,6 +138,40 @@ class Tx:
     def sql(self, text: str, arguments: Sequence[Any] = ()) -> Sequence[Any]:
         """Run the dialect's own SQL text (never a caller's) and return the driver's rows."""
         return self._port.fetch(text, arguments)
+
+    def append_chained(self, events: "Rows", links: "Rows", *, end: tuple[int, bytes]) -> bool:
+        """Insert rows and the links that chain them, all in one statement.
+
+        ``end`` is the sequence and hash of the last link, (0, 32 zero bytes) before there is any. Returns False, and
+        has inserted nothing, where the chain does not end with that one. For a transaction that is ``alone``.
+        """
+        return self.dialect.append_chained(self._port, self.tenant_id, events, links, end)
+
+    def afterwards(self, append: "gathered[[], Any]") -> None:
+        """Have an append run once this transaction is durable, with those of others; its failure is nobody's.
+
+        Only where the dialect's ``one_writer`` is False.
+        """
+        self.later.append(append)
+
+    def announce(self, topic: str) -> int:
+        """Tell every process at the commit that something it may remember has changed; returns the topic's version.
+
+        It is one more than, or on SQLite at least above, that of the tenant's last announced change of the topic, and
+        no other transaction gets one before this one has ended: versions are committed in their order. In a fleet-wide
+        transaction the change is one of all tenants.
+        """
+        if self.alone:  # it would commit by itself, before or after what it is about
+            message = "an operation that announces a change is declared access='write'"
+            raise TypeError(message)
+        version = self.dialect.announce(self, self._tenant_id, topic)
+        self.announced.append((topic, version))
+        return version
+
+    def committed(self, memory: "Memory", *, surely: bool = True) -> None:
+        """Have this process forget what was announced, which was committed, or where that is not sure may have been."""
+        if self.announced:
+            memory.committed(self._tenant_id, self.announced, surely=surely)
 
     @property
     def door(self) -> Door:

@@ -8,8 +8,7 @@ engine's name. The renderings of SQLite are those that a STRICT table knows.
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from operator import attrgetter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.type_api import TypeEngine
 from sqlalchemy.types import TypeDecorator
 
-from undercroft.core.clock import from_micros, micros
+from undercroft.core.clock import EPOCH, micros
 from undercroft.errors import InvalidInput
 
 _Processor = Callable[[Any], Any]
@@ -38,12 +37,12 @@ class Uuid(TypeDecorator[UUID]):
     def bind_processor(self, dialect: sa.Dialect) -> _Processor | None:
         """Both PostgreSQL drivers take a UUID as it is."""
         del dialect
-        return _unless_none(attrgetter("bytes")) if self._as_bytes else None
+        return _bytes_of if self._as_bytes else None
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> _Processor | None:
         """Both PostgreSQL drivers give a UUID."""
         del dialect, coltype
-        return _unless_none(lambda value: UUID(bytes=value)) if self._as_bytes else None
+        return _uuid_of if self._as_bytes else None
 
     @property
     def _as_bytes(self) -> bool:
@@ -67,8 +66,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> _Processor | None:
         """Turn into UTC what is not: psycopg answers in the session's time zone, asyncpg in UTC."""
-        del dialect, coltype
-        return _unless_none(from_micros) if self._as_integer else _in_utc
+        del coltype
+        if self._as_integer:
+            return _moment_of
+        return None if dialect.driver == "asyncpg" else _in_utc
 
     @property
     def _as_integer(self) -> bool:
@@ -138,6 +139,21 @@ class Bool(sa.Boolean):
 
 class BigInt(sa.BigInteger):
     """A 64-bit integer; INTEGER on SQLite, where every integer has 64 bits."""
+
+
+class Real(TypeDecorator[float]):
+    """A floating-point number of 64 bits: DOUBLE PRECISION on PostgreSQL, where REAL has 32, REAL on SQLite."""
+
+    impl: TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> None:
+        """Every driver takes a float."""
+        del dialect
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> None:
+        """Every driver gives a float."""
+        del dialect, coltype
 
 
 Binary = sa.LargeBinary
@@ -211,6 +227,18 @@ def _aware(value: datetime | None) -> datetime | None:
     if value is not None and getattr(value, "tzinfo", None) is None:
         micros(value)  # raises, saying why
     return value
+
+
+def _moment_of(value: int | None) -> datetime | None:
+    return None if value is None else EPOCH + timedelta(microseconds=value)  # which `micros` has made
+
+
+def _bytes_of(value: UUID | None) -> bytes | None:
+    return None if value is None else value.bytes
+
+
+def _uuid_of(value: bytes | None) -> UUID | None:
+    return None if value is None else UUID(bytes=value)
 
 
 def _in_utc(value: datetime | None) -> datetime | None:

@@ -46,9 +46,16 @@ def fetchrow(ports: Ports, sql: str, *args: Any, timeout: float | None = None) -
 
 
 def fetchval(ports: Ports, sql: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
-    """Run one statement and return one value of its first row, or None; raises as `execute` does."""
+    """Run one statement and return one value of its first row, or None where there is no row.
+
+    Raises as `execute` does, and InvalidInput where the row has no such column.
+    """
     rows = _FETCH_FIRST(ports, sql, args, timeout)
-    return rows[0][column] if rows else None
+    if not rows:
+        return None
+    if not -len(rows[0]) <= column < len(rows[0]):
+        raise InvalidInput(f"The row has {len(rows[0])} columns", field="column", hint="count them from 0")
+    return rows[0][column]
 
 
 def execute_many(tx: Tx, sql: str, args: Iterable[Sequence[Any]], *, timeout: float | None = None) -> None:

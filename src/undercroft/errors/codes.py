@@ -22,17 +22,22 @@ from undercroft.errors.database import (
     SerializationFailure,
     StorageFailure,
     SyntaxRefused,
+    TenantSealExpired,
+    TenantSealRefused,
     UniqueViolation,
 )
 from undercroft.errors.root import UndercroftError
 from undercroft.errors.usage import (
     AccessDenied,
+    AuditDamaged,
     CommitUnknown,
     InvalidInput,
     PoolerMismatch,
     TenantDeleted,
     TenantMismatch,
+    TenantSealRequired,
     TenantUnknown,
+    UnderLegalHold,
 )
 
 # PostgreSQL, Appendix A "Error Codes"; two letters stand for the rest of their class. UC is ours (undercroft.enter).
@@ -64,6 +69,11 @@ _BY_SQLSTATE: dict[str, type[UndercroftError]] = {
         ("UC002", TenantDeleted),
         ("UC003", TenantMismatch),
         ("UC004", AccessDenied),
+        ("UC005", TenantSealRequired),
+        ("UC006", TenantSealRefused),
+        ("UC007", TenantSealExpired),
+        ("UC030", UnderLegalHold),
+        ("UC020", AuditDamaged),
     )
     for state in states.split()
 }

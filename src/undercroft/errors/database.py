@@ -100,6 +100,20 @@ class PermissionDenied(DatabaseError):
     hint = "run `undercroft doctor`, which names the missing grant"
 
 
+class TenantSealRefused(PermissionDenied):
+    """The seal under which a tenant was entered is not of this database, or not of this transaction."""
+
+    code = "tenant.seal-refused"
+    hint = "set UNDERCROFT_TENANT_SEAL_KEY to the key that `undercroft db seal` was given; SQL cannot make a seal"
+
+
+class TenantSealExpired(PermissionDenied):
+    """The transaction has been in its tenant for longer than its seal lasts."""
+
+    code = "tenant.seal-expired"
+    hint = "make transactions shorter, or raise UNDERCROFT_TENANT_SEAL_SECONDS"
+
+
 class LoginRefused(PermissionDenied):
     """The database refused the login."""
 

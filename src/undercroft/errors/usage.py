@@ -1,5 +1,7 @@
 """What a user can put right himself: settings, input, tenants, rights, repeated calls, our schema."""
 
+from datetime import datetime
+
 from undercroft.errors.root import UndercroftError
 
 
@@ -72,6 +74,29 @@ class SourceRefused(UndercroftError):
     hint = "export it again, or name another file"
 
 
+class BackupRefused(UndercroftError):
+    """The backup cannot be trusted, or belongs elsewhere, and nothing of it was written."""
+
+    code = "backup.refused"
+    shown = ("reason",)
+    hint = "take an older backup, and find out what happened to this one"
+
+
+class DatabaseNotEmpty(UndercroftError):
+    """There are rows already where the backup would be restored, and nothing was written."""
+
+    code = "backup.not-empty"
+    shown = ("table",)
+    hint = "restore into an empty database; a tenant's rows may be replaced (replace=True, --replace)"
+
+
+class BackupToolMissing(UndercroftError):
+    """A program of PostgreSQL that is needed here is missing or too old."""
+
+    code = "backup.tool-missing"
+    hint = "install postgresql-client of the server's version, or make a portable backup"
+
+
 class WrongColour(UndercroftError):
     """The call belongs to the other colour."""
 
@@ -116,6 +141,13 @@ class TenantMismatch(UndercroftError):
     hint = "use one transaction a tenant"
 
 
+class TenantSealRequired(UndercroftError):
+    """The database is sealed: a tenant is entered under its key only."""
+
+    code = "tenant.seal-required"
+    hint = "set UNDERCROFT_TENANT_SEAL_KEY to the key it was sealed with, and open the store again"
+
+
 class AccessDenied(UndercroftError):
     """The user may not do that."""
 
@@ -123,25 +155,88 @@ class AccessDenied(UndercroftError):
     hint = "ask an owner or admin of the tenant for the role or permission"
 
 
+class LimitExceeded(UndercroftError):
+    """The limit has not as many units left."""
+
+    code = "limit.exceeded"
+    shown = ("limit", "retry_at")
+    hint = "wait until then, or raise the limit with limits.define(...)"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        limit: str | None = None,
+        retry_at: datetime | None = None,
+        retry_after: float | None = None,
+        hint: str | None = None,
+        **context: object,
+    ) -> None:
+        """``retry_at`` is when it can succeed, in ``retry_after`` seconds; None where it asks more than the whole."""
+        if retry_at is None and hint is None:
+            hint = "it asks more than the whole limit: ask less, or raise the limit with limits.define(...)"
+        super().__init__(message, hint=hint, limit=limit, retry_at=retry_at, **context)
+        self.limit = limit
+        self.retry_at = retry_at
+        self.retry_after = retry_after
+
+
+class UnderLegalHold(UndercroftError):
+    """A legal hold keeps what was to be removed."""
+
+    code = "retention.held"
+    shown = ("tenant",)
+    hint = "release it first: tenant.upkeep.retention.release(...); a deleted tenant is restored for that"
+
+
+class IllegalTransition(UndercroftError):
+    """Its state does not allow that change."""
+
+    code = "state.illegal-transition"
+    hint = "read it again, and see what its state allows"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        old: str | None = None,
+        new: str | None = None,
+        hint: str | None = None,
+        **context: object,
+    ) -> None:
+        super().__init__(message, hint=hint, old=old, new=new, **context)
+        self.old = old
+        self.new = new
+
+
+class MeetingHeld(UndercroftError):
+    """Another worker has the meeting, or the lease on it ran out."""
+
+    code = "meeting.held"
+    hint = "claim the next one; this one is taken care of, or claimed again when its lease ends"
+
+
+class AttemptsExhausted(UndercroftError):
+    """It failed as often as it may be tried."""
+
+    code = "meeting.attempts-exhausted"
+    shown = ("attempts",)
+    hint = "look at its error, then retry it with more attempts, or cancel it"
+
+
 class CommitUnknown(UndercroftError):
     """The connection broke after COMMIT was sent, so the change may or may not be stored."""
 
     code = "commit.unknown"
-    hint = "look before you repeat it; with idempotency_key= repeating is always safe"
+    hint = "look before you repeat it; through tenant.idempotent(key) repeating is always safe"
 
 
-class IdempotencyConflict(UndercroftError):
-    """The idempotency key was used before, with other arguments."""
+class AuditDamaged(UndercroftError):
+    """The audit trail is not what it was when it was written."""
 
-    code = "idempotency.conflict"
-    hint = "use a new key for a new request"
-
-
-class IdempotencyInFlight(UndercroftError):
-    """A call with this idempotency key is still running."""
-
-    code = "idempotency.in-flight"
-    hint = "wait for it, then ask again with the same key"
+    code = "audit.damaged"
+    shown = ("damage",)
+    hint = "change nothing, keep a copy of the database, and find out who had all rights to it"
 
 
 class SchemaMissing(UndercroftError):

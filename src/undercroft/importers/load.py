@@ -133,6 +133,7 @@ class _Import:
         self._name = name
         self._began = time.perf_counter()
         self._report = ImportReport()
+        self._years: set[int] = set()
 
     def report(self) -> ImportReport:
         """Return what the steps taken so far have come to."""
@@ -151,12 +152,20 @@ class _Import:
         for messages, refused in _batches(self._export.messages()):
             stubs = self._export.take_stubs()  # before the messages that name them
             yield from self._save("save_users", stubs, users=len(stubs))
+            yield from self._prepare(messages)
             saved = yield from self._save("save_messages", messages)
             if saved is not None:
                 self._count(added=saved.added, updated=saved.updated, unchanged=saved.unchanged)
             yield from self._quarantine(refused)
         if self._report.added or self._report.updated:
             yield self._audit
+
+    def _prepare(self, messages: Sequence[MessageRecord]) -> Steps:
+        """Make room for years that come for the first time."""
+        moments = {one.sent_at.year: one.sent_at for one in messages if one.sent_at.year not in self._years}
+        if moments:
+            self._years |= moments.keys()
+            yield lambda tenant: tenant.archive.prepare(min(moments.values()), max(moments.values()))
 
     def _save(self, verb: str, records: Sequence[Any], **counted: int) -> Generator[Step, Any, Any]:
         if not records:

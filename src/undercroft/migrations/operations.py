@@ -52,6 +52,13 @@ class TenantPolicy(_TableScript):
     script = "tenant_policy"
 
 
+@Operations.register_operation("shared_policy", "on_table")
+class SharedPolicy(_TableScript):
+    """The same for a table that has the fleet's rows too, under a tenant_id of zero: read by all, written by it."""
+
+    script = "shared_policy"
+
+
 @Operations.register_operation("append_only", "on_table")
 class AppendOnly(_TableScript):
     """Leaves the application only SELECT and INSERT of what `tenant_policy` gave it."""

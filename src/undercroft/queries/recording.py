@@ -5,8 +5,9 @@ import time
 from collections.abc import Generator
 from uuid import UUID
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam
 
+from undercroft.core.dialects.base import ReturnedRow
 from undercroft.core.operation import operation
 from undercroft.core.runtime.base import Ports
 from undercroft.core.tx import Tx
@@ -14,30 +15,24 @@ from undercroft.errors import UndercroftError
 from undercroft.queries.models import QueryRun as Row
 from undercroft.queries.ops import TABLE, new_query, values
 from undercroft.queries.records import Run, Status
-from undercroft.queries.rules import check_count, outcome, row_count, sql_hash
+from undercroft.queries.rules import check_count, check_final, outcome, row_count, sql_hash, storable
 
 logger = logging.getLogger("undercroft")
 
-_FINISH = (
-    update(Row)
-    .where(Row.tenant_id == bindparam("tenant_id"), Row.id == bindparam("id"), Row.status == "running")
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "sql",
-                "sql_hash",
-                "database",
-                "status",
-                "error",
-                "finished_at",
-                "execution_time_ms",
-                "row_count",
-                "result",
-                "warehouse_query_id",
-            )
-        }
-    )
+_ENDING = (
+    "sql",
+    "sql_hash",
+    "database",
+    "status",
+    "error",
+    "finished_at",
+    "execution_time_ms",
+    "row_count",
+    "result",
+    "warehouse_query_id",
+)
+_RUNNING = ReturnedRow(
+    (Row.tenant_id == bindparam("tenant_id"), Row.id == bindparam("id"), Row.status == "running"), (Row.id,)
 )
 
 
@@ -57,7 +52,7 @@ def record(
     stored with it or not at all.
 
     Raises:
-        InvalidInput: a text that cannot be stored.
+        InvalidInput: a text that cannot be stored, or a status that is no end.
     """
     begun = ports.run(_START, question, sql=sql, database=database, user=user, session=session)
     run = Run(begun, question, sql, database)
@@ -85,23 +80,21 @@ def _start(
 
 def _end(tx: Tx, run: Run, ended: tuple[Status, str | None], seconds: float) -> None:
     status, text = ended
-    tx.run(
-        _FINISH,
-        {
-            "id": run.id,
-            "sql": run.sql,
-            "sql_hash": sql_hash(run.sql),
-            "database": run.database,
-            "status": status,
-            "error": text,
-            "finished_at": tx.now,
-            "execution_time_ms": round(seconds * 1000),
-            "row_count": check_count(row_count(run), "row_count"),
-            "result": None if run.result is None else dict(run.result),
-            "warehouse_query_id": run.warehouse_query_id,
-        },
-    )
+    told = {
+        "sql": run.sql,
+        "sql_hash": sql_hash(run.sql),
+        "database": run.database,
+        "status": check_final(run.status or status),
+        "error": text if run.error is None else storable(run.error),
+        "finished_at": tx.now,
+        "execution_time_ms": round(seconds * 1000),
+        "row_count": check_count(row_count(run), "row_count"),
+        "result": None if run.result is None else dict(run.result),
+        "warehouse_query_id": run.warehouse_query_id,
+    }
+    ending = tx.dialect.update_by_key(TABLE, _ENDING, _RUNNING)
+    tx.rows(ending, {"id": run.id, **{f"new_{name}": told[name] for name in _ENDING}})
 
 
 _START = operation(_start, access="append")
-_END = operation(_end)
+_END = operation(_end, access="append")

@@ -39,7 +39,8 @@ class Query:
 class Run:
     """A query under way, given by ``queries.record``: fill in what becomes known, all of it is written at the end.
 
-    ``rows`` is counted, where it has a length, and not stored; set ``result`` for what is to be kept.
+    ``rows`` is counted, where it has a length, and not stored; set ``result`` for what is to be kept. ``status`` is how
+    the block ended by its own account, such as ``declined``; without it the block succeeded unless it raised.
     """
 
     id: UUID
@@ -50,6 +51,8 @@ class Run:
     row_count: int | None = None
     result: Mapping[str, Any] | None = field(default=None, repr=False)
     warehouse_query_id: str | None = None
+    status: Status | None = None
+    error: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,15 @@ def outcome(error: BaseException | None) -> tuple[Status, str | None]:
     """Name the status and the text for what ended a recorded block."""
     if error is None:
         return "success", None
-    text = clean_text(f"{type(error).__name__}: {error}"[:LONGEST_ERROR])[0]  # a driver may say anything
+    text = storable(f"{type(error).__name__}: {error}")
     if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)):
         return "cancelled", text
     return "failed", text
+
+
+def storable(error: str) -> str:
+    """Cut an error's text, and take out what no text may hold: a driver may say anything."""
+    return clean_text(error[:LONGEST_ERROR])[0]
 
 
 def row_count(run: Run) -> int | None:

@@ -1,8 +1,13 @@
 """Repositories: the rows of one model, ours or one of yours, at the speed of the driver."""
 
-from typing import Generic, TypeVar
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Generic, TypeVar, overload
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from undercroft.core.operation import C, Slice
+from undercroft.core.runtime.base import Awaiting, Blocking
 from undercroft.repository import ops, queries
 from undercroft.repository.kinds import About, M, many, maybe, one, paged, plain, streamed
 from undercroft.repository.plan import plan_of
@@ -38,7 +43,7 @@ class Repository(About[C, M], Generic[C, M]):
 
 
 class Repositories(Slice[C], Generic[C]):
-    """What has repositories: the store, for tables without tenants, and each tenant."""
+    """What has repositories and sessions: the store, for tables without tenants, and each tenant."""
 
     def repository(self, model: type[T], *, as_orm: bool = False) -> Repository[C, T]:
         """Return the repository of a mapped class, of ours in `undercroft.models` or of your own.
@@ -50,3 +55,11 @@ class Repositories(Slice[C], Generic[C]):
         """
         plan = plan_of(model)
         return Repository(self._runner, self._scope, plan.of_instances if as_orm else plan)
+
+    @overload
+    def session(self: "Repositories[Blocking]") -> AbstractContextManager[Session]: ...
+    @overload
+    def session(self: "Repositories[Awaiting]") -> AbstractAsyncContextManager[AsyncSession]: ...
+    def session(self: Any) -> Any:
+        """Open an ORM session that commits at the end of the block; a tenant's sees this tenant alone."""
+        return self._runner.session(self._scope)

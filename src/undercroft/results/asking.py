@@ -52,7 +52,7 @@ def get(
         InvalidInput: no database, no rights, an unknown dialect, or a parameter of a type that has no exact text.
     """
     asked = request(sql, database=database, rights=rights, parameters=parameters, dialect=dialect)
-    memory = ports.kept(Memory)
+    memory = _memory(ports)
     if asked.statement.reason is not None:
         memory.miss(cacheable=False)
         return None
@@ -89,7 +89,7 @@ def put(
     reason = asked.statement.reason or _too_large(kept, max_bytes)
     if reason is not None:
         return Kept(_key(asked), stored=False, reason=reason)
-    memory = ports.kept(Memory)
+    memory = _memory(ports)
     _with_tally(memory, lambda tally: ports.run(_STORE, kept, tally))
     return Kept(_key(asked), stored=True)
 
@@ -117,7 +117,7 @@ def get_or_run(
     """
     asked = request(sql, database=database, rights=rights, parameters=parameters, dialect=dialect)
     _positive(ttl)
-    memory = ports.kept(Memory)
+    memory = _memory(ports)
     if asked.statement.reason is not None:
         memory.miss(cacheable=False)
         return _answer(asked, _encoded(ports.call(run)), hit=False, reason=asked.statement.reason)
@@ -136,7 +136,7 @@ def get_or_run(
 
 def stats(ports: Ports) -> CacheStats:
     """Tell what the cache holds and did."""
-    _write_down(ports, ports.kept(Memory))
+    _write_down(ports, _memory(ports))
     told: CacheStats = ports.run(_STATS)
     return told
 
@@ -149,7 +149,7 @@ def efficiency(ports: Ports, *, days: int = 7) -> list[Day]:
     Raises:
         InvalidInput: the period is not 1 to 3660 days.
     """
-    _write_down(ports, ports.kept(Memory))
+    _write_down(ports, _memory(ports))
     told: list[Day] = ports.run(_EFFICIENCY, days=days)
     return told
 
@@ -226,6 +226,10 @@ def _look_up(ports: Ports, memory: Memory, key: bytes) -> bytes | None:
     memory.hit(key)
     _write_down(ports, memory, now=stale or memory.due)
     return value
+
+
+def _memory(ports: Ports) -> Memory:
+    return ports.kept(Memory, lambda last: _write_down(last, last.kept(Memory)))
 
 
 def _write_down(ports: Ports, memory: Memory, *, now: bool = True) -> None:

@@ -54,23 +54,29 @@ def request(
     Raises:
         InvalidInput: no database, no rights, an unknown dialect, or a parameter of a type that has no exact text.
     """
-    if not database:
-        message = "A result belongs to a database."
-        raise InvalidInput(message, field="database", hint="name the data source that the SQL is run on")
-    read = statement(sql, dialect)
-    asked = [FORMAT, dialect or "", read.form, _exact(parameters), database, _rights(rights)]
-    text = json.dumps(asked, ensure_ascii=True, separators=(",", ":"))
-    return Request(hashlib.sha256(text.encode()).digest(), read, database)
-
-
-def _rights(rights: str | Collection[str]) -> list[str]:
-    given = [rights] if isinstance(rights, str) else list(rights)
-    if not given or not all(given):
+    given: tuple[Any, ...] = (rights,) if isinstance(rights, str) else tuple(rights)
+    if not given or not all(isinstance(one, str) and one for one in given):
         message = "Whoever asks has rights, one text or several that are not empty."
         raise InvalidInput(
             message, field="rights", hint="pass users.authorize_query(...).rights, or a word of yours for everybody"
         )
-    return sorted(set(given))
+    if not database:
+        message = "A result belongs to a database."
+        raise InvalidInput(message, field="database", hint="name the data source that the SQL is run on")
+    return _request(sql, database, given, None if parameters is None else _written(_exact(parameters)), dialect)
+
+
+@functools.lru_cache(maxsize=4096)
+def _request(sql: str, database: str, rights: tuple[str, ...], parameters: str | None, dialect: str | None) -> Request:
+    """Work out the key, once for those who ask the same: it takes a tenth of the time of an answer from the cache."""
+    read = statement(sql, dialect)
+    asked = [FORMAT, dialect or "", read.form]
+    text = f"{_written(asked)[:-1]},{parameters or 'null'},{_written([database, sorted(set(rights))])[1:]}"
+    return Request(hashlib.sha256(text.encode()).digest(), read, database)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
 
 def _exact(value: Any) -> Any:

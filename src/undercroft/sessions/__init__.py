@@ -11,9 +11,9 @@ class Sessions(Slice[C]):
     """The sessions of a tenant's users."""
 
     start = operation(ops.start)
-    active = operation(ops.active, access="point")
+    active = operation(ops.active, access="point", fresh=True)
     get = operation(ops.get, access="point")
-    touch = operation(ops.touch)
+    touch = operation(ops.touch, access="append")
     save = operation(ops.save)
     end = operation(ops.end)
     list = operation(ops.list_, access="read")

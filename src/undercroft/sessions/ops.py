@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from undercroft.core import ids
+from undercroft.core.dialects.base import ReturnedRow
 from undercroft.core.pages import Filtered, check_limit
 from undercroft.core.tx import Tx
 from undercroft.errors import InvalidInput, NotFound
@@ -53,7 +54,8 @@ _ACTIVE = select(*_COLUMNS).where(
 )
 _GET = select(*_COLUMNS).where(_MINE, Row.id == bindparam("id"))
 _LIVING = (_MINE, Row.id == bindparam("id"), Row.ended_at.is_(None))
-_TOUCH = update(Row).where(*_LIVING).values(last_activity_at=bindparam("now")).returning(*_COLUMNS)
+_TABLE = Row.metadata.tables["undercroft.user_sessions"]
+_TOUCHED = ReturnedRow(_LIVING, _COLUMNS)
 _CHANGE = (
     update(Row)
     .where(*_LIVING)
@@ -137,7 +139,8 @@ def touch(tx: Tx, session: UUID) -> Session:
     Raises:
         NotFound: the tenant has no such session, or it has ended.
     """
-    row = tx.row(_TOUCH, {"id": session, "now": tx.now})
+    touching = tx.dialect.update_by_key(_TABLE, ("last_activity_at",), _TOUCHED)
+    row = tx.row(touching, {"id": session, "new_last_activity_at": tx.now})
     if row is None:
         raise _none()
     return Session(*row)

@@ -7,7 +7,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from undercroft.settings.environment import PREFIX
-from undercroft.settings.model import PRESETS, Settings
+from undercroft.settings.model import Settings
+from undercroft.settings.presets import PRESETS
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ _MUST: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than_equal": lambda limit: f"be at most {limit['le']}",
     "literal_error": lambda known: f"be {known['expected']}",
     "string_type": lambda _: "be text",
+    "too_short": lambda limit: f"be at least {limit['min_length']} characters long",
 }
 
 

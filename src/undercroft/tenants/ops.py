@@ -16,6 +16,9 @@ from undercroft.errors import InvalidInput, TenantDeleted, TenantUnknown
 from undercroft.tenants.models import Tenant as Row
 from undercroft.tenants.records import Tenant
 
+DEFAULT = "local:default"
+"""The key of the tenant of a bot that has only one; every database has it from its first revision."""
+
 _COLUMNS = (
     Row.tenant_id,
     Row.platform + ":" + Row.native_id,
@@ -179,7 +182,10 @@ def update(
 def soft_delete(tx: Tx, tenant: str) -> Tenant:
     """Put the tenant and all it holds out of reach of every call, until it is restored or purged."""
     old = get(tx, tenant)
-    return old if old.deleted_at is not None else _marked(tx, old, tx.now)
+    if old.deleted_at is not None:
+        return old
+    tx.announce("tenants")  # no process answers from its memory any more
+    return _marked(tx, old, tx.now)
 
 
 def restore(tx: Tx, tenant: str) -> Tenant:
@@ -191,9 +197,12 @@ def restore(tx: Tx, tenant: str) -> Tenant:
 def purge(tx: Tx, tenant: str) -> int:
     """Remove a deleted tenant and all it held for good; returns the number of rows removed.
 
+    On PostgreSQL rows that go with another of the tenant's rows (a result's names of tables) are not counted.
+
     Raises:
         TenantUnknown: there is none of this key.
         InvalidInput: it is not deleted.
+        UnderLegalHold: something of it is under a legal hold.
     """
     old = get(tx, tenant)
     if old.deleted_at is None:

@@ -1,15 +1,20 @@
 """What the upkeep slice answers with."""
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from undercroft.core.dialects.base import TableStats
+from undercroft.core.runtime.place import ReplicaState
+from undercroft.upkeep.retention.records import LastRun, Policy
 
 
 @dataclass(frozen=True, slots=True)
 class TenantStats:
-    """How much a tenant holds, counted in one statement."""
+    """How much a tenant holds, how long it keeps it, and when upkeep saw to that.
+
+    A month begins in UTC; ``next_run_at`` is None where no scheduler has said when it comes.
+    """
 
     users: int
     channels: int
@@ -20,6 +25,23 @@ class TenantStats:
     audit_events: int
     first_message_at: datetime | None
     last_message_at: datetime | None
+    crm_connections: int
+    account_mappings: int
+    meetings: int
+    meetings_this_month: int
+    _: KW_ONLY
+    retention: list[Policy]
+    last_run: LastRun | None
+    next_run_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How many milliseconds it took to write a row, to read it back and to delete it; None for what was not reached."""
+
+    write_ms: float | None = None
+    read_ms: float | None = None
+    delete_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +49,8 @@ class Health:
     """Whether the database answers, how fast, and what stands in it.
 
     ``response_time_ms`` is one round trip; ``pool`` counts connections; ``error`` is the code of what went wrong.
+    ``trial`` is there where it was asked for, by ``deep``.
+    ``replica`` is that of ``replica_url``; without one, and while it is not read, a database may well be healthy.
     """
 
     status: Literal["healthy", "unhealthy"]
@@ -37,6 +61,8 @@ class Health:
     schema_head: str | None = None
     pool: dict[str, int] = field(default_factory=dict)
     tables: list[TableStats] = field(default_factory=list)
+    replica: ReplicaState | None = None
+    trial: Trial | None = None
     error: str | None = None
 
 
@@ -54,9 +80,12 @@ class Info:
 
 @dataclass(frozen=True, slots=True)
 class FleetStats:
-    """How much the whole database holds."""
+    """How much the whole database holds, how long, and when upkeep saw to that; as `TenantStats`."""
 
     tenants: int
     deleted_tenants: int
     bytes: int
     tables: list[TableStats]
+    retention: list[Policy]
+    last_run: LastRun | None
+    next_run_at: datetime | None

@@ -18,5 +18,5 @@ class Users(Slice[C]):
     require = procedure(ops.require)
     map_database = operation(mappings.map_database)
     unmap_database = operation(mappings.unmap_database)
-    database_mapping = operation(mappings.database_mapping, access="point")
+    database_mapping = operation(mappings.database_mapping, access="point", fresh=True)
     authorize_query = procedure(mappings.authorize_query)

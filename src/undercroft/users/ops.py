@@ -186,11 +186,14 @@ def set_role(tx: Tx, user: str, role: Role, *, by: str | None = None) -> User:
     """Give a user another role, and write that down; ``by`` is who asks, None for the program itself.
 
     Raises:
-        AccessDenied: ``by`` may not, or no owner would be left.
+        AccessDenied: ``by`` may not or is deleted, or no owner would be left.
         NotFound: the tenant has no such user, or none such as ``by``.
     """
     new = check_role(role)
     actor = None if by is None else get(tx, by)
+    if actor is not None and actor.deleted_at is not None:
+        message = "Who is deleted may not change roles."
+        raise AccessDenied(message, user=by)
     old = get(tx, user)
     check_change(None if actor is None else actor.role, old.role, new, owners=tx.value(_OWNERS))
     changed = _change(tx, old, replace(old, role=new))

@@ -9,7 +9,7 @@ import pytest
 from greenlet import getcurrent
 from sqlalchemy.util import await_only
 
-from undercroft.core.runtime.greenlets import GreenletPool
+from undercroft.core.runtime.greenlets import KEPT, spawn
 
 WHO = contextvars.ContextVar("who", default="nobody")
 
@@ -24,38 +24,35 @@ def _wait(*values):
 
 
 async def test_a_function_waits_on_the_loop_and_returns():
-    assert await GreenletPool().run(_wait, 1, 2, 3) == [1, 2, 3]
+    assert await spawn(_wait, 1, 2, 3) == [1, 2, 3]
 
 
 async def test_a_greenlet_is_used_again():
-    pool = GreenletPool()
-    used = [await pool.run(getcurrent) for _ in range(3)]
+    used = [await spawn(getcurrent) for _ in range(3)]
     assert used[0] is used[1] is used[2] is not getcurrent()
 
 
 async def test_calls_under_way_have_one_each_and_keep_apart():
-    pool = GreenletPool()
 
     def call(number):
         before = getcurrent()
         _wait(*range(number))
         return before, number
 
-    outcomes = await asyncio.gather(*(pool.run(call, number) for number in range(1, 9)))
+    outcomes = await asyncio.gather(*(spawn(call, number) for number in range(1, 9)))
     assert [number for _, number in outcomes] == list(range(1, 9))
     assert len({id(greenlet) for greenlet, _ in outcomes}) == 8
 
 
 async def test_what_a_function_raises_is_raised_and_the_next_call_is_well():
-    pool = GreenletPool()
 
     def fail():
         _wait(1)
         raise LookupError("lost")
 
     with pytest.raises(LookupError, match="lost"):
-        await pool.run(fail)
-    assert await pool.run(_wait, 2) == [2]
+        await spawn(fail)
+    assert await spawn(_wait, 2) == [2]
 
 
 async def test_what_its_wait_raises_is_raised_inside_it():
@@ -69,11 +66,10 @@ async def test_what_its_wait_raises_is_raised_inside_it():
         except OSError as error:
             return [str(error), *_wait("tidied")]
 
-    assert await GreenletPool().run(call) == ["gone", "tidied"]
+    assert await spawn(call) == ["gone", "tidied"]
 
 
 async def test_a_cancellation_is_raised_inside_it_and_it_may_wait_to_tidy_up():
-    pool = GreenletPool()
     tidied = []
 
     def call():
@@ -82,41 +78,38 @@ async def test_a_cancellation_is_raised_inside_it_and_it_may_wait_to_tidy_up():
         finally:
             tidied.extend(_wait("tidied"))
 
-    task = asyncio.create_task(pool.run(call))
+    task = asyncio.create_task(spawn(call))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert tidied == ["tidied"]
-    assert await pool.run(_wait, "well") == ["well"]
+    assert await spawn(_wait, "well") == ["well"]
 
 
 async def test_each_call_sees_its_callers_context():
-    pool = GreenletPool()
 
     async def as_somebody(name):
         WHO.set(name)
-        return await pool.run(lambda: [WHO.get(), *_wait(1), WHO.get()])
+        return await spawn(lambda: [WHO.get(), *_wait(1), WHO.get()])
 
     names = ["Ada", "Grace", "Mary"]
     assert await asyncio.gather(*map(as_somebody, names)) == [[name, 1, name] for name in names]
-    assert await pool.run(WHO.get) == "nobody"
+    assert await spawn(WHO.get) == "nobody"
 
 
 async def test_an_idle_greenlet_keeps_nothing_alive():
     class Thing:
         pass
 
-    pool = GreenletPool()
-    given, made = Thing(), await pool.run(Thing)
-    await pool.run(lambda thing: thing, given)
+    given, made = Thing(), await spawn(Thing)
+    await spawn(lambda thing: thing, given)
     left = [weakref.ref(given), weakref.ref(made)]
     del given, made
     assert [reference() for reference in left] == [None, None]
 
 
 async def test_a_call_that_nobody_waits_for_any_more_leaves_no_greenlet_behind():
-    pool = GreenletPool()
     ended = []
 
     def call():
@@ -125,10 +118,17 @@ async def test_a_call_that_nobody_waits_for_any_more_leaves_no_greenlet_behind()
         finally:
             ended.append(getcurrent())
 
-    abandoned = pool.run(call)
+    abandoned = spawn(call)
     abandoned.send(None)
     abandoned.close()
     del abandoned
     gc.collect()
     assert len(ended) == 1
-    assert await pool.run(getcurrent) is not ended[0]
+    assert await spawn(getcurrent) is not ended[0]
+
+
+async def test_a_burst_leaves_no_more_greenlets_than_are_kept():
+    burst = KEPT + 10
+    first = await asyncio.gather(*(spawn(lambda: (getcurrent(), _wait(1))[0]) for _ in range(burst)))
+    second = await asyncio.gather(*(spawn(lambda: (getcurrent(), _wait(1))[0]) for _ in range(burst)))
+    assert len(set(first) & set(second)) == KEPT

@@ -1,5 +1,5 @@
 """Operations on the archive, by what they do."""
 
-from undercroft.archive.ops import channels, live, quarantine, reading, saving, statistics, users
+from undercroft.archive.ops import channels, live, quarantine, reading, room, saving, statistics, users
 
-__all__ = ["channels", "live", "quarantine", "reading", "saving", "statistics", "users"]
+__all__ = ["channels", "live", "quarantine", "reading", "room", "saving", "statistics", "users"]

@@ -32,6 +32,8 @@ from undercroft.core.schema import any_of
 from undercroft.core.tx import Tx
 
 Settled = Mapping[UUID, rules.Settled]
+FEW = 100
+"""Messages that any plan finds fast enough."""
 
 _MINE = Row.tenant_id == bindparam("tenant_id")
 _VERSION = ("id", "sent_at", "edited_at", "deleted_at", "has_file", "has_reaction")
@@ -98,6 +100,8 @@ def save_messages(tx: Tx, records: Sequence[MessageRecord]) -> Saved:
     for record in records:
         copies.setdefault(names.message(record), []).append(record)
     settled = {id_: rules.settle(copies[id_]) for id_ in sorted(copies)}
+    if len(settled) > FEW:
+        tx.dialect.plan_anew(tx)
     known = _read(tx, _KNOWN, list(settled))
     new = {id_: found for id_, found in settled.items() if id_ not in known}
     added = _add(tx, names, new) if new else 0

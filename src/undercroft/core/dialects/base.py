@@ -3,19 +3,21 @@
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Dialect as SADialect, Table, Update, bindparam, update
+from sqlalchemy import ColumnElement, Dialect as SADialect, Table, Update, bindparam, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's too
 from sqlalchemy.sql.elements import CompilerElement
 
 from undercroft.core.dialects.criteria import Criteria
+from undercroft.core.scope import Scope
 from undercroft.core.statement import Prepared, prepare
 from undercroft.errors import UndercroftError
 
 if TYPE_CHECKING:
-    from undercroft.core.tx import Port, Tx
+    from undercroft.core.tx import Port, Rows, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,12 @@ class Description:
     tables: list[TableStats]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ReturnedRow:
-    """The conditions that find one row, and the columns that are returned of it."""
+    """The conditions that find one row, and the columns that are returned of it; each object is another one."""
 
     is_it: Sequence[ColumnElement[bool]]
-    columns: Sequence[Column[Any]]
+    columns: Sequence[Any]
 
 
 class BulkInsert(abc.ABC):
@@ -58,14 +60,22 @@ class Dialect(abc.ABC):
 
     schema_map: ClassVar[Mapping[str | None, str | None] | None] = None
     name: ClassVar[str]
+    one_writer: ClassVar[bool] = False
+    """Whether a transaction that has written shuts every other writer out until it ends."""
+    writes_in_queries: ClassVar[bool] = False
+    """Whether a query may begin with writes (`WITH … AS (INSERT …)`), so that both are one message."""
 
     def __init__(self, sa: SADialect) -> None:
         self.sa = sa
         # The statement is kept beside what it compiled to: an id() must not be reused while its entry lives.
         self._prepared: dict[tuple[int, bool], tuple[CompilerElement, Prepared]] = {}
         self._single: dict[tuple[str, tuple[str, ...], bool], CompilerElement] = {}
-        self._updates: dict[tuple[Table, tuple[str, ...]], Update] = {}
+        self._updates: dict[tuple[Table, tuple[str, ...], ReturnedRow], Update] = {}
         self._bulk: dict[tuple[str, tuple[str, ...], bool], BulkInsert] = {}
+        self.remembered: dict[Any, Any] = {}
+        """What slices keep of this database from call to call; nothing in it may be relied upon."""
+        self.sensitive: frozenset[str] = frozenset()
+        """Names of the user's own, in lower case, of what must never be written down."""
 
     def prepared(self, statement: CompilerElement, *, entering: bool = False) -> Prepared:
         """Compile a statement, once; with ``entering`` the text itself enters the tenant before it touches a row."""
@@ -97,6 +107,10 @@ class Dialect(abc.ABC):
         return known
 
     @abc.abstractmethod
+    def plan_anew(self, tx: "Tx") -> None:
+        """Have what follows in the transaction planned for its own values, as is worth while where those are many."""
+
+    @abc.abstractmethod
     def _bulk_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> BulkInsert: ...
 
     def update_by_key(self, table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Update:
@@ -104,7 +118,7 @@ class Dialect(abc.ABC):
 
         ``returned`` has the conditions that a row is the one, which include its primary key, and what to return of it.
         """
-        key = (table, columns)
+        key = (table, columns, returned)
         known = self._updates.get(key)
         if known is None:
             known = self._updates[key] = self._update_by_key(table, columns, returned)
@@ -114,9 +128,19 @@ class Dialect(abc.ABC):
         new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns}
         return update(table).where(*returned.is_it).values(new).returning(*returned.columns)
 
+    def append_chained(
+        self, port: "Port", tenant_id: UUID, events: "Rows", links: "Rows", end: tuple[int, bytes]
+    ) -> bool:
+        """Insert rows and their links in a statement that enters its tenant; see `Tx.append_chained`."""
+        raise NotImplementedError  # where nothing is entered no transaction is alone
+
     def check_right(self, table: Table, verb: str) -> None:
         """Raise PermissionDenied where the application may not do that, and the database would not say so itself."""
         del table, verb
+
+    def enter_scope(self, tx: "Tx", scope: Scope) -> None:
+        """Enter a scope in a transaction that is in none; a database without walls has nothing to enter."""
+        del tx, scope
 
     @abc.abstractmethod
     def describe(self, tx: "Tx") -> Description:
@@ -131,6 +155,19 @@ class Dialect(abc.ABC):
         """Take a lock until the transaction ends, or tell that another transaction holds it."""
 
     @abc.abstractmethod
+    def announce(self, tx: "Tx", tenant_id: UUID | None, topic: str) -> int:
+        """Count a change, hold its counter until the transaction ends, and have it told at the commit."""
+
+    @abc.abstractmethod
+    def change_scope(self, tx: "Tx", topic: str) -> str:
+        """Return what notices call a topic of the entered tenant."""
+
+    def ensure_partitions(self, tx: "Tx", since: datetime, until: datetime) -> int:
+        """Make the partitions of some years that are missing and return how many there were, where there are any."""
+        del tx, since, until
+        return 0
+
+    @abc.abstractmethod
     def insert_searchable(
         self, tx: "Tx", messages: Table, rows: Sequence[dict[str, Any]], words: Sequence[Sequence[str]]
     ) -> int:
@@ -142,6 +179,21 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def reindex(self, tx: "Tx", words: Mapping[UUID, Sequence[str]]) -> None:
         """Replace the words that a search finds messages by; without any a message is found no more."""
+
+    @abc.abstractmethod
+    def unindex(self, tx: "Tx", before: UUID) -> None:
+        """Take the tenant's messages with lower ids out of the search index, before they are removed themselves."""
+
+    @abc.abstractmethod
+    def drop_expired(self, tx: "Tx", data_class: str, keep: int | None) -> list[tuple[UUID, int]]:
+        """Drop what can go as a whole, since no tenant keeps it; returns how many rows of each tenant there were.
+
+        ``keep`` are the seconds for which the data class is kept where no policy says otherwise.
+        """
+
+    @abc.abstractmethod
+    def give_back(self, tx: "Tx") -> None:
+        """Give the space of removed rows back to the machine where that is cheap."""
 
     @abc.abstractmethod
     def search_messages(self, tx: "Tx", criteria: Criteria) -> list[tuple[UUID, float]]:

@@ -2,34 +2,67 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Dialect as SADialect, Insert, Select, Table, Update, bindparam, func, literal_column, select
+from sqlalchemy import (
+    Dialect as SADialect,
+    Executable,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import CompilerElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.sql.functions import FunctionElement
 from typing_extensions import override
 
-from undercroft.core.dialects import postgresql_search
-from undercroft.core.dialects.base import BulkInsert, Description, Dialect, ReturnedRow, TableStats
+from undercroft.core.dialects import postgresql_about, postgresql_search
+from undercroft.core.dialects.base import BulkInsert, Description, Dialect, ReturnedRow
 from undercroft.core.dialects.criteria import Criteria
-from undercroft.core.dialects.postgresql_update import upserted
+from undercroft.core.dialects.postgresql_bulk import Unnest
+from undercroft.core.dialects.postgresql_chain import ChainedInsert
+from undercroft.core.dialects.postgresql_update import Context, upserted
 from undercroft.core.scope import Scope
 from undercroft.core.statement import Prepared, prepare
-from undercroft.core.tx import Port, Tx
-from undercroft.core.types import Json, Text, to_json
+from undercroft.core.tenant_seal import TenantSeal
+from undercroft.core.tx import Port, Rows, Tx
+from undercroft.core.types import BigInt, Text, UtcDateTime, Uuid
 from undercroft.errors import DatabaseUnavailable, InvalidInput, UndercroftError, from_sqlstate
 
 _SHIFT = re.compile(r"\$(\d+)")
 _VALUES = re.compile(r" VALUES \((.*?)\)(?= ON CONFLICT| RETURNING|$)", re.DOTALL)
-ENTERED = "(SELECT undercroft.enter({}::uuid) AS tenant OFFSET 0) AS ctx"
+ENTERED = "(SELECT {} AS tenant OFFSET 0) AS ctx"
 
 
 class PostgresqlDialect(Dialect):
-    """Compiles for one driver, told apart by its parameter style: ``$1`` of asyncpg or ``%s`` of psycopg."""
+    """Compiles for one driver, told apart by its parameter style: ``$1`` of asyncpg or ``%s`` of psycopg.
+
+    With a ``seal`` tenants are entered under it, always as a parameter: pg_stat_activity shows what stands in a text to
+    every connection of the same login. ``pooled`` tells of a pooler, behind which nobody clears a session.
+    """
 
     name = "postgresql"
+    writes_in_queries = True
+
+    def __init__(self, sa: SADialect, seal: TenantSeal | None = None, *, pooled: bool = False) -> None:
+        super().__init__(sa)
+        # A caller's own SQL may have written the setting for the session, and another is served in it.
+        self._begin = "BEGIN; SET LOCAL undercroft.tenant = ''" if pooled else "BEGIN"
+        self._seal = seal
+        self._context = None if seal is None else Context(seal)
+        self._enter = "undercroft.enter({}::uuid)" if seal is None else "undercroft.enter_sealed({}::text)"
+        self._entered = ENTERED.format(self._enter)
 
     @property
     def _numbered(self) -> bool:
@@ -39,17 +72,38 @@ class PostgresqlDialect(Dialect):
     def _prepare(self, statement: CompilerElement, *, entering: bool) -> Prepared:
         if not entering:
             return prepare(statement, self.sa, schema_map=None)
+        alone = statement.get_execution_options().get("entering") if isinstance(statement, Executable) else None
+        if alone is not None:
+            return prepare(self._under_seal(alone), self.sa, schema_map=None)
         if isinstance(statement, Select):
             # The lateral reference makes the planner read ctx, and so enter the tenant, before the rows.
             inner = statement.where(literal_column("ctx.tenant").is_not(None))
-            return prepare(inner, self.sa, schema_map=None, wrap=self._wrap_select)
+            return self._wrapped(inner, self._wrap_select)
+        if isinstance(statement, Insert) and statement.select is not None:
+            relaxed = statement.get_execution_options().get("relaxed", False)
+            return self._wrapped(statement, partial(self._wrap_insert_from, relaxed=relaxed))
         if isinstance(statement, Insert):
-            return prepare(statement, self.sa, schema_map=None, wrap=self._wrap_insert)
-        alone = statement.get_execution_options().get("entering") if isinstance(statement, Update) else None
-        if alone is not None:
-            return prepare(alone, self.sa, schema_map=None)
+            return self._wrapped(statement, self._wrap_insert)
         message = f"only a SELECT or an INSERT can enter a tenant by itself, declare access='write': {statement}"
         raise TypeError(message)
+
+    def _under_seal(self, statement: Any) -> Any:
+        """Let a statement that was written with `enter` enter under the seal, where there is one."""
+        if self._context is None:
+            return statement
+        sealed: Any = func.undercroft.enter_sealed(bindparam("entered_tenant", type_=self._context))
+
+        def replaced(part: Any) -> Any:
+            is_it = isinstance(part, FunctionElement) and getattr(part, "packagenames", ()) == ("undercroft",)
+            return sealed if is_it and getattr(part, "name", "") == "enter" else None
+
+        replace: Any = replaced  # its protocol has a keyword more than it passes
+        whole: Any = visitors.replacement_traverse(statement, {}, replace)
+        return whole
+
+    def _wrapped(self, statement: CompilerElement, wrap: Callable[[str], tuple[str, int]]) -> Prepared:
+        process = None if self._seal is None else self._seal.context
+        return prepare(statement, self.sa, schema_map=None, wrap=wrap, wrapped_process=process)
 
     def _wrap_select(self, sql: str) -> tuple[str, int]:
         if self._numbered:
@@ -57,7 +111,7 @@ class PostgresqlDialect(Dialect):
         else:
             mark, position = "%s", 0
         tail = "" if " OFFSET " in sql.rpartition(")")[2] else " OFFSET 0"
-        return f"SELECT q.* FROM {ENTERED.format(mark)} CROSS JOIN LATERAL ({sql}{tail}) AS q", position
+        return f"SELECT q.* FROM {self._entered.format(mark)} CROSS JOIN LATERAL ({sql}{tail}) AS q", position
 
     def _wrap_insert(self, sql: str) -> tuple[str, int]:
         found = _VALUES.search(sql)
@@ -69,7 +123,18 @@ class PostgresqlDialect(Dialect):
         else:
             mark, position = "%s", sql[: found.end()].count("%s")
         head, values, rest = sql[: found.start()], found[1], sql[found.end() :]
-        return f"{head} SELECT {values} FROM {ENTERED.format(mark)} WHERE ctx.tenant IS NOT NULL{rest}", position
+        return f"{head} SELECT {values} FROM {self._entered.format(mark)} WHERE ctx.tenant IS NOT NULL{rest}", position
+
+    def _wrap_insert_from(self, sql: str, *, relaxed: bool) -> tuple[str, int]:
+        """Enter beside the SELECT; ``relaxed`` does not wait for the disk, where losing a moment is no harm."""
+        head, select, asked = sql.partition(" SELECT ")
+        asked, conflict, rest = asked.partition(" ON CONFLICT ")
+        mark, position = self._next_mark(sql) if self._numbered else ("%s", 0)
+        ctx = self._entered.format(mark)
+        if relaxed:
+            ctx = ctx.replace(" OFFSET 0", ", set_config('synchronous_commit', 'off', true) OFFSET 0")
+        lateral = f"(SELECT r.* FROM ({select}{asked}) AS r WHERE ctx.tenant IS NOT NULL OFFSET 0) AS q"
+        return f"{head} SELECT q.* FROM {ctx} CROSS JOIN LATERAL {lateral}{conflict}{rest}", position
 
     @staticmethod
     def _next_mark(sql: str) -> tuple[str, int]:
@@ -83,7 +148,21 @@ class PostgresqlDialect(Dialect):
 
     @override
     def _bulk_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> BulkInsert:
-        return _Unnest(self, table, columns, ignore=ignore)
+        return Unnest(self.sa, table, columns, ignore=ignore)
+
+    @override
+    def plan_anew(self, tx: Tx) -> None:
+        # A plan that is kept may be of a time when the table was so small that it was best read whole.
+        tx.command("SET LOCAL plan_cache_mode = force_custom_plan")
+
+    @override
+    def append_chained(self, port: Port, tenant_id: UUID, events: Rows, links: Rows, end: tuple[int, bytes]) -> bool:
+        key = ("chain", events[0].name, *events[1][0])
+        chain = self.remembered.get(key)
+        if chain is None:
+            chain = self.remembered[key] = ChainedInsert(self.sa, events, links, self._enter)
+        entered = tenant_id if self._seal is None else self._seal.context(tenant_id)
+        return chain.run(port, entered, events[1], links[1], end)
 
     @override
     def translate(self, error: BaseException) -> UndercroftError | None:
@@ -108,9 +187,11 @@ class PostgresqlDialect(Dialect):
 
     @override
     def describe(self, tx: Tx) -> Description:
-        tables = [TableStats(name, rows, size) for name, rows, size in tx.sql(_TABLES)]
-        version, revision, size = tx.sql(_ABOUT)[0]
-        return Description(version, revision, size, tables)
+        return postgresql_about.describe(tx)
+
+    @override
+    def ensure_partitions(self, tx: Tx, since: datetime, until: datetime) -> int:
+        return int(tx.value(_ENSURE_PARTITIONS, {"since": since, "until": until}))
 
     @override
     def insert_searchable(
@@ -121,6 +202,18 @@ class PostgresqlDialect(Dialect):
     @override
     def reindex(self, tx: Tx, words: Mapping[UUID, Sequence[str]]) -> None:
         postgresql_search.reindex(tx, words)
+
+    @override
+    def unindex(self, tx: Tx, before: UUID) -> None:
+        """The words stand in the row itself."""
+
+    @override
+    def drop_expired(self, tx: Tx, data_class: str, keep: int | None) -> list[tuple[UUID, int]]:
+        return [(tenant, rows) for tenant, rows in tx.rows(_DROP_EXPIRED, {"data_class": data_class, "keep": keep})]
+
+    @override
+    def give_back(self, tx: Tx) -> None:
+        """Autovacuum does."""
 
     @override
     def search_messages(self, tx: Tx, criteria: Criteria) -> list[tuple[UUID, float]]:
@@ -134,43 +227,54 @@ class PostgresqlDialect(Dialect):
     def try_lock(self, tx: Tx, name: str) -> bool:
         return bool(tx.value(_TRY_LOCK, {"name": name}))
 
-    @staticmethod
-    def begin(scope: Scope, *, privileged: bool) -> str:
+    @override
+    def announce(self, tx: Tx, tenant_id: UUID | None, topic: str) -> int:
+        return int(tx.value(_ANNOUNCE, {"topic": topic}))
+
+    @override
+    def change_scope(self, tx: Tx, topic: str) -> str:
+        return str(tx.value(_CHANGE_SCOPE, {"topic": topic}))
+
+    def begin(self, scope: Scope, *, privileged: bool) -> str:
         """Build the message that opens a transaction and enters its scope; a UUID is safe to write as a literal.
 
-        A superuser's or owner's login passes through every wall, so it puts on a role of ours first.
+        A superuser's or owner's login passes through every wall, so it puts on a role of ours first. Under a seal the
+        scope is entered by `sealed` after that.
         """
         if scope.tenant_id is not None:
             role, enter = "undercroft_app", f"; SELECT undercroft.enter('{scope.tenant_id}')"
         elif scope.fleet:
             role, enter = "undercroft_fleet", "; SELECT undercroft.enter_fleet()"
         else:
-            return "BEGIN"
-        return f"BEGIN; SET LOCAL ROLE {role}{enter}" if privileged else f"BEGIN{enter}"
+            return self._begin
+        if self._seal is not None:
+            enter = ""
+        return f"{self._begin}; SET LOCAL ROLE {role}{enter}" if privileged else f"{self._begin}{enter}"
+
+    def sealed(self, scope: Scope) -> tuple[str, tuple[str, ...]] | None:
+        """Build the statement that enters a scope under the seal, and its parameters; None where nothing is sealed."""
+        if self._seal is None or (scope.tenant_id is None and not scope.fleet):
+            return None
+        enter = "enter_sealed" if scope.tenant_id is not None else "enter_fleet_sealed"
+        mark = "$1" if self._numbered else "%s"
+        return f"SELECT undercroft.{enter}({mark})", (self._seal.context(scope.tenant_id or "fleet"),)
+
+    @override
+    def enter_scope(self, tx: Tx, scope: Scope) -> None:
+        tx.sql(*(self.sealed(scope) or (self.begin(scope, privileged=False).rpartition("; ")[2], ())))
 
 
+_ENSURE_PARTITIONS = select(
+    func.undercroft.ensure_partitions(bindparam("since", type_=UtcDateTime()), bindparam("until", type_=UtcDateTime()))
+)
+_DROPPED = func.undercroft.drop_expired_partitions(
+    bindparam("data_class", type_=Text), bindparam("keep", type_=BigInt)
+).table_valued(column("tenant", Uuid()), column("removed", BigInt()))
+_DROP_EXPIRED = select(_DROPPED.c.tenant, cast(func.sum(_DROPPED.c.removed), BigInt)).group_by(_DROPPED.c.tenant)
 _TRY_LOCK = select(func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0)))
 
-_ABOUT = """
-SELECT current_setting('server_version'),
-       (SELECT version_num FROM undercroft.alembic_version),
-       pg_database_size(current_database())
-"""
-_TABLES = """
-SELECT c.relname,
-       coalesce(sum(greatest(part.reltuples, 0)), 0)::bigint,
-       coalesce(sum(pg_total_relation_size(part.oid)), 0)::bigint
-FROM pg_class AS c
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL (
-    SELECT leaf.oid, leaf.reltuples FROM pg_partition_tree(c.oid) AS tree JOIN pg_class AS leaf ON leaf.oid = tree.relid
-    WHERE tree.isleaf
-    UNION
-    SELECT c.oid, c.reltuples WHERE c.relkind = 'r'
-) AS part
-WHERE n.nspname = 'undercroft' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-GROUP BY c.relname ORDER BY c.relname
-"""
+_ANNOUNCE = select(func.undercroft.announce(bindparam("topic", type_=Text)))
+_CHANGE_SCOPE = select(func.undercroft.change_scope(bindparam("topic", type_=Text)))
 
 # By name, not imported: asyncpg and psycopg are optional. Both raise these on the client's side, without an SQLSTATE.
 _WITHOUT_STATE: dict[str, type[UndercroftError]] = {
@@ -179,48 +283,3 @@ _WITHOUT_STATE: dict[str, type[UndercroftError]] = {
     "DataError": InvalidInput,
     "ProgrammingError": InvalidInput,  # psycopg's, for a value of a type that it cannot send
 }
-
-
-class _Unnest(BulkInsert):
-    """``INSERT … SELECT unnest(…)``: one statement and one array a column, for any number of rows.
-
-    Rows already there are taken out before ON CONFLICT sees them: it would compute the text-search vector first. COPY
-    is refused by PostgreSQL on tables under row-level security.
-    """
-
-    def __init__(self, dialect: PostgresqlDialect, table: Table, columns: tuple[str, ...], *, ignore: bool) -> None:
-        types = [table.c[name].type for name in columns]
-        self._columns = [(name, _outgoing(type_, dialect.sa)) for name, type_ in zip(columns, types, strict=True)]
-        quote = dialect.sa.identifier_preparer.quote
-        names = [quote(name) for name in columns]
-        marks = [f"${n}" if dialect.sa.paramstyle == "numeric_dollar" else "%s" for n in range(1, len(columns) + 1)]
-        carried = [_carried(type_, dialect.sa) for type_ in types]
-        arrays = ", ".join(f"{mark}::{through}[]" for mark, (through, _) in zip(marks, carried, strict=True))
-        values = ", ".join(f"u.{name}{cast}" for name, (_, cast) in zip(names, carried, strict=True))
-        target = dialect.sa.identifier_preparer.format_table(table)
-        self._sql = (
-            f"INSERT INTO {target} ({', '.join(names)}) SELECT {values} FROM unnest({arrays}) AS u({', '.join(names)})"
-        )
-        if ignore:
-            key = " AND ".join(f"t.{quote(c.name)} = u.{quote(c.name)}" for c in table.primary_key.columns)
-            self._sql += f" WHERE NOT EXISTS (SELECT FROM {target} AS t WHERE {key}) ON CONFLICT DO NOTHING"
-
-    @override
-    def run(self, port: Port, rows: Sequence[Mapping[str, Any]]) -> int:
-        arrays = [
-            [row[name] if process is None else process(row[name]) for row in rows] for name, process in self._columns
-        ]
-        return port.execute(self._sql, arrays)
-
-
-def _outgoing(type_: TypeEngine[Any], sa: SADialect) -> Callable[[Any], Any] | None:
-    """Choose how a column's values are made ready to travel in an array: JSON as text, on both drivers."""
-    if isinstance(type_, Json):
-        return lambda value: None if value is None else to_json(value)
-    return type_.dialect_impl(sa).bind_processor(sa)
-
-
-def _carried(type_: TypeEngine[Any], sa: SADialect) -> tuple[str, str]:
-    """Tell as what type a column's values travel in an array, and the cast each then needs."""
-    name = type_.compile(dialect=sa)
-    return ("text", f"::{name}") if name in {"JSONB", "TSVECTOR"} else (name, "")

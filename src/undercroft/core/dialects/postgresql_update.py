@@ -5,15 +5,44 @@ entered. Here the lateral reference makes it read ctx first, and the lock keeps 
 """
 
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, Table, bindparam, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Insert,
+    Table,
+    TypeDecorator,
+    UnicodeText,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
+from typing_extensions import override
 
 from undercroft.core.dialects.base import ReturnedRow
+from undercroft.core.tenant_seal import TenantSeal
 from undercroft.core.types import Uuid
 
 _NONE_SKIPPED: ColumnElement[Any] = literal_column("0")
 """OFFSET 0 keeps a sub-select from being merged into what surrounds it."""
+
+
+class Context(TypeDecorator[UUID]):
+    """A tenant's id as it is entered under a seal."""
+
+    impl = UnicodeText
+    cache_ok = False
+
+    def __init__(self, seal: TenantSeal) -> None:
+        super().__init__()
+        self._seal = seal
+
+    @override
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> str | None:
+        return None if value is None else self._seal.context(value)
 
 
 def upserted(table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Insert:

@@ -34,11 +34,15 @@ from undercroft.errors import (
     TenantDeleted,
     TenantUnknown,
     UndercroftError,
+    UnderLegalHold,
     from_sqlite,
 )
 
 T = TypeVar("T")
 BUSY_TIMEOUT = 5.0
+_INCREMENTAL = 2
+_SECURE = "PRAGMA secure_delete=ON"  # what is removed is overwritten, however SQLite was built
+_PAGES_GIVEN_BACK = 1000  # 4 MB: more at once would keep writers waiting
 
 
 def connect(
@@ -68,6 +72,7 @@ def connect(
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(_SECURE)
         if read_only:
             connection.execute("PRAGMA query_only=ON")
         connection.keep_to(limit)
@@ -134,13 +139,14 @@ class _SqliteBulk(BulkInsert):
 
     @override
     def run(self, port: Port, rows: Sequence[Mapping[str, Any]]) -> int:
-        return port.execute_many(self._prepared.sql, [self._prepared.arguments(row) for row in rows])
+        return port.execute_many(self._prepared.sql, self._prepared.many(rows))
 
 
 class SqliteDialect(Dialect):
     """Our tables carry no schema name in a file."""
 
     name = "sqlite"
+    one_writer = True  # BEGIN IMMEDIATE takes the whole file
     schema_map = {"undercroft": None}  # noqa: RUF012 - a class constant, typed as a Mapping in the base
 
     def __init__(self) -> None:
@@ -170,6 +176,10 @@ class SqliteDialect(Dialect):
             raise PermissionDenied(f"The application may not {verb} rows of {table.name}", hint="its own calls do")
 
     @override
+    def plan_anew(self, tx: Tx) -> None:
+        """Do nothing: SQLite plans by the schema and by statistics, never by how large a table is now."""
+
+    @override
     def translate(self, error: BaseException) -> UndercroftError | None:
         if isinstance(error, DBAPIError) and error.orig is not None:
             return self.translate(error.orig)
@@ -195,17 +205,42 @@ class SqliteDialect(Dialect):
         sqlite_search.reindex(tx, words)
 
     @override
+    def unindex(self, tx: Tx, before: UUID) -> None:
+        sqlite_search.unindex(tx, before)
+
+    @override
+    def drop_expired(self, tx: Tx, data_class: str, keep: int | None) -> list[tuple[UUID, int]]:
+        return []  # a file has no partitions
+
+    @override
+    def give_back(self, tx: Tx) -> None:
+        if tx.sql("PRAGMA auto_vacuum")[0][0] == _INCREMENTAL:
+            free: int = tx.sql("PRAGMA freelist_count")[0][0]
+            for _ in range(min(free, _PAGES_GIVEN_BACK)):  # one a statement: it goes on with each row, and has none
+                tx.command("PRAGMA incremental_vacuum(1)")
+
+    @override
     def search_messages(self, tx: Tx, criteria: Criteria) -> list[tuple[UUID, float]]:
         return sqlite_search.search(tx, criteria)
 
     @override
     def purge_tenant(self, tx: Tx, tenant_id: UUID) -> int:
+        if tx.sql("SELECT 1 FROM main.legal_holds WHERE tenant_id = ?", (tenant_id.bytes,)):
+            raise UnderLegalHold
         sqlite_search.forget_tenant(tx, tenant_id)
         removed = 0
         for table in reversed(Base.metadata.sorted_tables):
             if table.schema == SCHEMA and "tenant_id" in table.c:
                 removed += tx.run(table.delete().where(table.c.tenant_id == bindparam("id")), {"id": tenant_id})
         return removed
+
+    @override
+    def announce(self, tx: Tx, tenant_id: UUID | None, topic: str) -> int:
+        return int(tx.sql(_ANNOUNCE, ((tenant_id or _FLEET).bytes, topic))[0][0])
+
+    @override
+    def change_scope(self, tx: Tx, topic: str) -> str:
+        return f"{tx.tenant_id.hex}/{topic}"
 
     @override
     def try_lock(self, tx: Tx, name: str) -> bool:
@@ -218,6 +253,16 @@ class SqliteDialect(Dialect):
             raise TenantUnknown(tenant=tenant_name)
         if not found[0][0]:
             raise TenantDeleted(tenant=tenant_name)
+
+
+_FLEET = UUID(int=0)
+# One count for the whole file, whose writers take turns: what is above the last one seen is new.
+_ANNOUNCE = """
+INSERT INTO main.change_versions (tenant_id, topic, version)
+VALUES (?, ?, (SELECT coalesce(max(version), 0) + 1 FROM main.change_versions))
+ON CONFLICT (tenant_id, topic) DO UPDATE SET version = excluded.version
+RETURNING version
+"""
 
 
 def _revision(tx: Tx) -> str | None:

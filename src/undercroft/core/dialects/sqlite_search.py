@@ -43,9 +43,16 @@ _FORGET = (
     ),
     "DELETE FROM main.message_search WHERE tenant_id = {}",
 )
+_MERGE = "INSERT INTO main.messages_fts (messages_fts) VALUES ('optimize')"
 _THESE = ":tenant_id AND message_id IN (SELECT undercroft_uuid(value) FROM json_each(:ids))"
 _FORGET_THESE = tuple(
     text(part.format(_THESE)).bindparams(bindparam("tenant_id", type_=Uuid()), bindparam("ids", type_=Array(Uuid())))
+    for part in _FORGET
+)
+_FORGET_OLD = tuple(
+    text(part.format(":tenant_id AND message_id < :before")).bindparams(
+        bindparam("tenant_id", type_=Uuid()), bindparam("before", type_=Uuid())
+    )
     for part in _FORGET
 )
 
@@ -82,10 +89,18 @@ def reindex(tx: Tx, words: Mapping[UUID, Sequence[str]]) -> None:
     _index(tx, words)
 
 
+def unindex(tx: Tx, before: UUID) -> None:
+    """Take messages with lower ids out of the index."""
+    for statement in _FORGET_OLD:
+        tx.run(statement, {"before": before})
+
+
 def forget_tenant(tx: Tx, tenant_id: UUID) -> None:
-    """Take all of a tenant's messages out of the index."""
-    for part in _FORGET:
-        tx.sql(part.format("?"), (tenant_id.bytes,))
+    """Take all of a tenant's messages out of the index, and their words, which FTS5 else keeps until it merges them."""
+    if tx.sql("SELECT 1 FROM main.message_search WHERE tenant_id = ? LIMIT 1", (tenant_id.bytes,)):
+        for part in _FORGET:
+            tx.sql(part.format("?"), (tenant_id.bytes,))
+        tx.sql(_MERGE)
 
 
 def search(tx: Tx, criteria: Criteria) -> list[tuple[UUID, float]]:

@@ -21,8 +21,9 @@ FOREIGN = "undercroft_foreign"
 
 VIEWS = {"active_sessions", "query_performance_metrics", "user_activity_summary", "cache_efficiency"}
 """The views of our own history: a tenant sees them made of his views of their tables."""
-READ_ONLY = {"tenants"} | VIEWS
-APPEND_ONLY = {"audit_events"}
+READ_ONLY = {"tenants", "audit_archives"} | VIEWS
+APPEND_ONLY = {"audit_events", "audit_links", "config_audit", "meeting_changes"}
+MARKS = {"audit_pending"}
 """What the application may do less with than everything: the rights that PostgreSQL's roles have, once more."""
 
 
@@ -48,6 +49,8 @@ def rights(table: str) -> frozenset[str]:
     """Return what the application may do to the rows of one of our tables, or of a user's with a tenant."""
     if table in READ_ONLY:
         return frozenset()
+    if table in MARKS:
+        return frozenset({"insert", "delete"})
     return frozenset({"insert"} if table in APPEND_ONLY else {"insert", "update", "delete"})
 
 

@@ -99,7 +99,8 @@ def _whole(parts: list[list[Token]]) -> Iterator[list[Token]]:
     pending: list[Token] = []
     for part in parts:
         pending += part
-        if sqlite3.complete_statement("".join(token.text for token in pending)):
+        text = "".join(token.text for token in pending)
+        if "\0" in text or sqlite3.complete_statement(text):  # what NUL stands in no driver takes, and says so
             yield pending
             pending = []
     yield pending

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from undercroft.core.idempotency import is_keyed
-from undercroft.core.operation import operation
+from undercroft.core.operation import gathered, operation
 from undercroft.core.runtime.postgresql_ports import PostgresqlPort, answer_lost
 from undercroft.core.runtime.server import Server
 from undercroft.core.scope import Scope
@@ -12,13 +12,18 @@ from undercroft.core.tx import Tx
 from undercroft.errors import CommitUnknown, UndercroftError
 
 
-def attempt(
-    port: PostgresqlPort, server: Server, scope: Scope, op: operation[..., Any], call: Callable[[Tx], Any]
+def attempt(  # noqa: PLR0917 - called by position through a greenlet
+    port: PostgresqlPort,
+    server: Server,
+    scope: Scope,
+    op: operation[..., Any],
+    call: Callable[[Tx], Any],
+    later: list[gathered[[], Any]],
 ) -> Any:
-    """Run an operation once on a connection of the hot lane; the same for both drivers."""
+    """Run an operation once on a connection of the hot lane, and note in ``later`` what it wants run afterwards."""
     if scope.tenant_id is not None and server.direct and op.access != "write" and not is_keyed(scope, op):
         # One statement, one message: it enters the tenant itself and is its own transaction.
-        tx = Tx(port, server.dialect, scope.tenant_id, scope.tenant_name, entering=True)
+        tx = Tx(port, server.dialect, scope.tenant_id, scope.tenant_name, keys=server.keys, alone=True, later=later)
         try:
             return call(tx)
         except UndercroftError as error:
@@ -30,9 +35,15 @@ def attempt(
             raise
     port.begin(scope, privileged=server.privileged)
     try:
-        result = call(Tx(port, server.dialect, scope.tenant_id, scope.tenant_name))
+        tx = Tx(port, server.dialect, scope.tenant_id, scope.tenant_name, keys=server.keys, later=later)
+        result = call(tx)
     except BaseException:  # interrupted between two statements too: nobody else may find the transaction open
         port.rollback()
         raise
-    port.commit()
+    try:
+        port.commit()
+    except BaseException:
+        tx.committed(server.memory, surely=False)
+        raise
+    tx.committed(server.memory)
     return result

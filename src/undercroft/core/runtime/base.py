@@ -3,27 +3,30 @@
 import abc
 import asyncio
 import functools
-import inspect
-import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import await_only
+from typing_extensions import override
 
 from undercroft.core.idempotency import refuse_key
-from undercroft.core.runtime.gathering import Gatherings
+from undercroft.core.runtime import feeding, recall
+from undercroft.core.runtime.coloured_ports import AwaitingPorts, BlockingPorts
+from undercroft.core.runtime.gathering import BlockingGatherings, Gatherings, note_left
+from undercroft.core.runtime.greenlets import spawn
 from undercroft.core.runtime.held import Held
 from undercroft.core.runtime.place import Facts, Place
-from undercroft.core.runtime.ports import Ports, T, keep
+from undercroft.core.runtime.ports import Ports, last_of
 from undercroft.core.scope import Scope
-from undercroft.errors import WrongColour
+from undercroft.errors import UndercroftError
 
 if TYPE_CHECKING:
+    from undercroft.core.live import feed, remembered
     from undercroft.core.operation import gathered, operation, procedure, resource, stream
 
 __all__ = ["Awaiting", "AwaitingEngine", "Blocking", "BlockingEngine", "Ports"]
@@ -31,6 +34,9 @@ __all__ = ["Awaiting", "AwaitingEngine", "Blocking", "BlockingEngine", "Ports"]
 
 class Blocking(abc.ABC):
     """Runs declarations for a Store."""
+
+    def __init__(self) -> None:
+        self._gatherings = BlockingGatherings()
 
     @property
     @abc.abstractmethod
@@ -54,21 +60,30 @@ class Blocking(abc.ABC):
         """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
 
     def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
-        """Append one item."""
+        """Append one item, together with those of threads that come while the statement before is under way."""
         if scope.idempotency_key is not None:
             return self.run(scope, append.keyed, *args, **kwargs)
-        return self.run(scope, append.single, [append.fn(*args, **kwargs)])[0]
+        return append.check(self._gatherings.add(scope, append, append.fn(*args, **kwargs), self.run))
+
+    def follow(self, scope: Scope, later: "list[gathered[[], Any]]") -> None:
+        """Run what a transaction wanted run once it was durable."""
+        scope = replace(scope, idempotency_key=None)
+        for append in dict.fromkeys(later):
+            try:
+                self.gather(scope, append)
+            except UndercroftError as error:
+                note_left(append, error)
 
     def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Run a procedure."""
         refuse_key(scope)
-        return proc.fn(_BlockingPorts(self, scope), *args, **kwargs)
+        return proc.fn(BlockingPorts(self, scope.fresh), *args, **kwargs)
 
     @contextmanager
     def hold(self, scope: Scope, res: "resource[..., Any]", /, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
         """Enter a resource."""
         refuse_key(scope)
-        with contextmanager(res.fn)(_BlockingPorts(self, scope), *args, **kwargs) as held:
+        with contextmanager(res.fn)(BlockingPorts(self, scope.fresh), *args, **kwargs) as held:
             yield held
 
     def iterate(self, scope: Scope, pages: "stream[..., Any]", /, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -80,6 +95,15 @@ class Blocking(abc.ABC):
             after = page.after
             if after is None:
                 return
+
+    def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:
+        """Return a call of a remembered read; in a transaction nothing is remembered."""
+        return functools.partial(self.run, scope, asked)  # type: ignore[arg-type]  # it is an operation as well
+
+    def attend(self, scope: Scope, watched: "feed[..., Any]", /, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Yield what a feed gives; in a transaction there is none."""
+        del scope, watched, args, kwargs
+        raise feeding.refuse_in_transaction()
 
 
 class Awaiting(abc.ABC):
@@ -97,6 +121,10 @@ class Awaiting(abc.ABC):
     async def run(self, scope: Scope, op: "operation[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Run an operation to its commit and return its result."""
 
+    def run_here(self, scope: Scope, op: "operation[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        """Do so for a caller who is in a greenlet, which waits."""
+        return await_only(self.run(scope, op, *args, **kwargs))
+
     @abc.abstractmethod
     def transaction(self, scope: Scope) -> "AbstractAsyncContextManager[Awaiting]":
         """Open a transaction whose runner runs everything in it; inside another one, a savepoint."""
@@ -113,19 +141,28 @@ class Awaiting(abc.ABC):
         """Append one item, together with those that come while the statement before is under way."""
         if scope.idempotency_key is not None:
             return await self.run(scope, append.keyed, *args, **kwargs)
-        return await self._gatherings.add(scope, append, append.fn(*args, **kwargs), self.run)
+        return append.check(await self._gatherings.add(scope, append, append.fn(*args, **kwargs), self.run))
+
+    async def follow(self, scope: Scope, later: "list[gathered[[], Any]]") -> None:
+        """Run what a transaction wanted run once it was durable."""
+        scope = replace(scope, idempotency_key=None)
+        for append in dict.fromkeys(later):
+            try:
+                await self.gather(scope, append)
+            except UndercroftError as error:
+                note_left(append, error)
 
     async def proceed(self, scope: Scope, proc: "procedure[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Run a procedure in a greenlet, whose ports wait on the event loop."""
         refuse_key(scope)
-        return await greenlet_spawn(functools.partial(proc.fn, _AwaitingPorts(self, scope), *args, **kwargs))
+        return await spawn(functools.partial(proc.fn, AwaitingPorts(self, scope.fresh), *args, **kwargs))
 
     def hold(
         self, scope: Scope, res: "resource[..., Any]", /, *args: Any, **kwargs: Any
     ) -> AbstractAsyncContextManager[Any, None]:
         """Enter a resource; each half of its generator runs in a greenlet."""
         refuse_key(scope)
-        return Held(contextmanager(res.fn)(_AwaitingPorts(self, scope), *args, **kwargs))
+        return Held(contextmanager(res.fn)(AwaitingPorts(self, scope.fresh), *args, **kwargs))
 
     async def iterate(
         self, scope: Scope, pages: "stream[..., Any]", /, *args: Any, **kwargs: Any
@@ -140,98 +177,29 @@ class Awaiting(abc.ABC):
             if after is None:
                 return
 
+    def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:
+        """Return a call of a remembered read; in a transaction nothing is remembered."""
+        return functools.partial(self.run, scope, asked)  # type: ignore[arg-type]  # it is an operation as well
 
-class _BlockingPorts(Ports):
-    def __init__(self, runner: Blocking, scope: Scope) -> None:
-        self._runner = runner
-        self._scope = scope
-
-    def within(self, scope: Scope) -> Ports:
-        return _BlockingPorts(self._runner, scope)
-
-    @property
-    def facts(self) -> Facts:
-        return self._runner.facts
-
-    def run(self, op: "operation[..., Any]", *args: Any, **kwargs: Any) -> Any:
-        return self._runner.run(self._scope, op, *args, **kwargs)
-
-    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
-        result = fn(*args)
-        if inspect.isawaitable(result):
-            if inspect.iscoroutine(result):
-                result.close()
-            raise WrongColour
-        return result
-
-    def session(self, work: Callable[[Session], Any]) -> Any:
-        with self._runner.session(self._scope) as session:
-            return work(session)
-
-    def validate(self) -> tuple[int, int]:
-        return self._runner.validate()
-
-    def kept(self, make: Callable[[], T]) -> T:
-        return keep(self._runner, self._scope, make)
-
-    def wait(self, future: "Future[T]") -> T:
-        return future.result()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def administer(self, work: Callable[[Connection], Any]) -> Any:
-        assert isinstance(self._runner, BlockingEngine)  # noqa: S101 - inside a transaction there is no such procedure
-        return self._runner.administer(work)
-
-
-class _AwaitingPorts(Ports):
-    def __init__(self, runner: Awaiting, scope: Scope) -> None:
-        self._runner = runner
-        self._scope = scope
-
-    def within(self, scope: Scope) -> Ports:
-        return _AwaitingPorts(self._runner, scope)
-
-    @property
-    def facts(self) -> Facts:
-        return self._runner.facts
-
-    def run(self, op: "operation[..., Any]", *args: Any, **kwargs: Any) -> Any:
-        return await_only(self._runner.run(self._scope, op, *args, **kwargs))
-
-    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
-        result = fn(*args)
-        return await_only(result) if inspect.isawaitable(result) else result
-
-    def session(self, work: Callable[[Session], Any]) -> Any:
-        async def run() -> Any:
-            async with self._runner.session(self._scope) as session:
-                return await session.run_sync(work)
-
-        return await_only(run())
-
-    def validate(self) -> tuple[int, int]:
-        return await_only(self._runner.validate())
-
-    def kept(self, make: Callable[[], T]) -> T:
-        return keep(self._runner, self._scope, make)
-
-    def wait(self, future: "Future[T]") -> T:
-        return await_only(asyncio.wrap_future(future))
-
-    def sleep(self, seconds: float) -> None:
-        await_only(asyncio.sleep(seconds))
-
-    def administer(self, work: Callable[[Connection], Any]) -> Any:
-        assert isinstance(self._runner, AwaitingEngine)  # noqa: S101 - inside a transaction there is no such procedure
-        return await_only(self._runner.administer(work))
+    def attend(self, scope: Scope, watched: "feed[..., Any]", /, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """Yield what a feed gives; in a transaction there is none."""
+        del scope, watched, args, kwargs
+        raise feeding.refuse_in_transaction()
 
 
 class BlockingEngine(Blocking):
     """A runner that owns connections."""
 
     place: Place
+
+    @override
+    def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:
+        return recall.blocking(self, scope, asked) if recall.is_remembered(scope) else super().recalling(scope, asked)
+
+    @override
+    def attend(self, scope: Scope, watched: "feed[..., Any]", /, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        refuse_key(scope)
+        return feeding.blocking(self, scope.fresh, watched, args, kwargs)
 
     @abc.abstractmethod
     def open(self) -> None:
@@ -245,6 +213,12 @@ class BlockingEngine(Blocking):
         """Run work as the login of the migrations, each statement its own transaction."""
         return self.place.administer(work)
 
+    def finish(self) -> None:
+        """Do what was left for the end; a database that is gone loses it."""
+        for scope, last in last_of(self):
+            with suppress(UndercroftError):
+                last(BlockingPorts(self, scope))
+
     @abc.abstractmethod
     def close(self) -> None:
         """Close every connection."""
@@ -254,6 +228,15 @@ class AwaitingEngine(Awaiting):
     """A runner that owns connections."""
 
     place: Place
+
+    @override
+    def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:
+        return recall.awaiting(self, scope, asked) if recall.is_remembered(scope) else super().recalling(scope, asked)
+
+    @override
+    def attend(self, scope: Scope, watched: "feed[..., Any]", /, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        refuse_key(scope)
+        return feeding.awaiting(self, scope.fresh, watched, args, kwargs)
 
     @abc.abstractmethod
     async def open(self) -> None:
@@ -266,6 +249,12 @@ class AwaitingEngine(Awaiting):
     async def administer(self, work: Callable[[Connection], Any]) -> Any:
         """Run work as the login of the migrations, each statement its own transaction."""
         return await asyncio.to_thread(self.place.administer, work)
+
+    async def finish(self) -> None:
+        """Do what was left for the end; a database that is gone loses it."""
+        for scope, last in last_of(self):
+            with suppress(UndercroftError):
+                await spawn(last, AwaitingPorts(self, scope))
 
     @abc.abstractmethod
     async def close(self) -> None:

@@ -1,7 +1,10 @@
 """Appends that come at the same time, stored together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,19 +16,22 @@ if TYPE_CHECKING:
 
 MOST = 500
 
+logger = logging.getLogger("undercroft")
+
 Run = Callable[..., Awaitable[Any]]
+_Key = tuple[UUID | None, int, Hashable]
 
 
 class Gatherings:
-    """For each tenant and kind of append, the items that wait while a statement of theirs is under way."""
+    """For each tenant, kind of append and what keeps items apart, those that wait while a statement is under way."""
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[UUID | None, int], list[tuple[Any, asyncio.Future[Any]]]] = {}
+        self._waiting: dict[_Key, list[tuple[Any, asyncio.Future[Any]]]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
 
     async def add(self, scope: Scope, append: "gathered[..., Any]", item: Any, run: Run) -> Any:
         """Store an item and return its outcome; cancelling the wait does not take the item back."""
-        key = (scope.tenant_id, id(append))
+        key = _key(scope, append, item)
         waiting = self._waiting.get(key)
         outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if waiting is not None:
@@ -37,7 +43,7 @@ class Gatherings:
             flush.add_done_callback(self._flushes.discard)
         return await outcome
 
-    async def _flush(self, key: tuple[UUID | None, int], scope: Scope, append: "gathered[..., Any]", run: Run) -> None:
+    async def _flush(self, key: _Key, scope: Scope, append: "gathered[..., Any]", run: Run) -> None:
         waiting = self._waiting[key]
         while waiting:
             batch = waiting[:MOST]
@@ -51,17 +57,101 @@ class Gatherings:
         try:
             outcomes = await run(scope, append.single if len(batch) == 1 else append.many, [item for item, _ in batch])
         except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-            if len(batch) == 1 or not _may_be_one_items(error):
-                for _, outcome in batch:
-                    if not outcome.done():
-                        outcome.set_exception(_for(error))
+            if not _must_part(batch, error):
+                _refuse(batch, error)
                 return
             for one in batch:  # one bad item must not fail its neighbours
                 await self._store([one], scope, append, run)
         else:
-            for (_, outcome), result in zip(batch, outcomes, strict=True):
-                if not outcome.done():
-                    outcome.set_result(result)
+            _answer(batch, outcomes)
+
+
+class BlockingGatherings:
+    """The same for threads: the first who comes stores his own item, the next those of all who waited with him."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[_Key, _Crowd] = {}
+        self._lock = threading.Lock()
+
+    def add(self, scope: Scope, append: "gathered[..., Any]", item: Any, run: Callable[..., Any]) -> Any:
+        """Store an item and return its outcome."""
+        key = _key(scope, append, item)
+        outcome: Future[Any] = Future()
+        with self._lock:
+            crowd = self._waiting.get(key)
+            if crowd is None:
+                crowd = self._waiting[key] = _Crowd()
+            crowd.waiting.append((item, outcome))
+            crowd.members += 1
+        try:
+            with crowd.turn:
+                while not outcome.done():
+                    with self._lock:
+                        batch = crowd.waiting[:MOST]
+                        del crowd.waiting[:MOST]
+                    self._store(batch, scope, append, run)
+        finally:
+            with self._lock:
+                crowd.members -= 1
+                if not crowd.members:
+                    del self._waiting[key]
+        return outcome.result()
+
+    def _store(
+        self, batch: "list[Waiting]", scope: Scope, append: "gathered[..., Any]", run: Callable[..., Any]
+    ) -> None:
+        try:
+            outcomes = run(scope, append.single if len(batch) == 1 else append.many, [item for item, _ in batch])
+        except BaseException as error:
+            if not _must_part(batch, error):
+                _refuse(batch, error)
+                if not isinstance(error, Exception):
+                    raise
+                return
+            for one in batch:
+                self._store([one], scope, append, run)
+        else:
+            _answer(batch, outcomes)
+
+
+class _Crowd:
+    """Threads that append to one tenant at the same time."""
+
+    __slots__ = ("members", "turn", "waiting")
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.waiting: list[Waiting] = []
+        self.members = 0
+
+
+Waiting = tuple[Any, "asyncio.Future[Any] | Future[Any]"]
+
+
+def _key(scope: Scope, append: "gathered[..., Any]", item: Any) -> _Key:
+    """Return what appends have in common that may share a statement."""
+    return scope.tenant_id, id(append), None if append.apart is None else append.apart(item)
+
+
+def note_left(append: "gathered[..., Any]", error: UndercroftError) -> None:
+    """Log that something which could wait was not done."""
+    logger.warning("%s is left to the next call: %s", append.name, error)
+
+
+def _answer(batch: Sequence[Waiting], outcomes: Sequence[Any]) -> None:
+    for (_, outcome), result in zip(batch, outcomes, strict=True):
+        if not outcome.done():
+            outcome.set_result(result)
+
+
+def _refuse(batch: Sequence[Waiting], error: BaseException) -> None:
+    for _, outcome in batch:
+        if not outcome.done():
+            outcome.set_exception(_for(error))
+
+
+def _must_part(batch: Sequence[Waiting], error: BaseException) -> bool:
+    return len(batch) > 1 and _may_be_one_items(error)
 
 
 def _may_be_one_items(error: BaseException) -> bool:

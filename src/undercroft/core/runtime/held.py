@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy.util import greenlet_spawn
+from undercroft.core.runtime.greenlets import spawn
 
 _leaving: set[asyncio.Future[Any]] = set()
 
@@ -17,13 +17,13 @@ class Held(AbstractAsyncContextManager[Any, None]):
         self._manager = manager
 
     async def __aenter__(self) -> Any:
-        return await greenlet_spawn(self._manager.__enter__)
+        return await spawn(self._manager.__enter__)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Any:
         # In a task of its own: a cancellation that comes again while it leaves must not stop what it has to write.
-        leaving = asyncio.ensure_future(greenlet_spawn(self._manager.__exit__, kind, error, trace))
+        leaving = asyncio.ensure_future(spawn(self._manager.__exit__, kind, error, trace))
         _leaving.add(leaving)  # the loop keeps only a weak reference
         leaving.add_done_callback(_leaving.discard)
         return await asyncio.shield(leaving)

@@ -4,12 +4,15 @@ A pool that resets a connection on return pays for it with half its throughput. 
 on these, and whatever they set ends with its transaction, so nothing is reset.
 """
 
+import abc
 import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
+
+from typing_extensions import override
 
 from undercroft.errors import PoolTimeout, StoreClosed
 
@@ -27,7 +30,7 @@ class Held(Protocol):
         """Close it at once, without a word to the server that could block."""
 
 
-class _Lane:
+class Lane(abc.ABC):
     """What both colours count."""
 
     def __init__(self, size: int, timeout: float, recycle: float) -> None:
@@ -38,6 +41,21 @@ class _Lane:
         self.closed = False
         self.idle: list[Any] = []
         self.waiters: deque[Any] = deque()
+
+    def give(self, held: Any) -> None:
+        """Take a connection back, or replace one that is broken or old."""
+        if self._worn(held):
+            held.drop()
+            held = None
+        self._pass_on(held)
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Drop what is idle and refuse who waits; what is lent is dropped when it comes back."""
+
+    @abc.abstractmethod
+    def _pass_on(self, held: Any) -> None:
+        """Hand on a connection, or None for the place of one, to the first who waits."""
 
     def _worn(self, held: Held) -> bool:
         return not held.usable or self.closed or time.monotonic() - held.born > self.recycle
@@ -71,7 +89,7 @@ class _Lane:
         return {"size": self.size, "open": self.open, "idle": len(self.idle), "waiting": len(self.waiters)}
 
 
-class AwaitingLane(_Lane):
+class AwaitingLane(Lane):
     """The lane of an AsyncStore: single-threaded by its event loop, a freed connection goes to the first who waits."""
 
     def __init__(self, connect: Callable[[], Awaitable[Any]], size: int, timeout: float, recycle: float) -> None:
@@ -79,16 +97,19 @@ class AwaitingLane(_Lane):
         self._connect = connect
         self._alarm: asyncio.TimerHandle | None = None
 
+    def spare(self) -> Any:
+        """Lend an idle connection at once, or None where somebody waits or none lives."""
+        return None if self.closed or self.waiters else self._fresh()
+
     async def take(self) -> Any:
         """Lend a connection; raises PoolTimeout when none becomes free in time."""
         if self.closed:
             raise StoreClosed
-        if not self.waiters:
-            if (held := self._fresh()) is not None:
-                return held
-            if self.open < self.size:
-                self.open += 1
-                return await self._grow()
+        if (held := self.spare()) is not None:
+            return held
+        if not self.waiters and self.open < self.size:
+            self.open += 1
+            return await self._grow()
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Any] = loop.create_future()
         turn = loop.time() + self.timeout, waiter
@@ -136,15 +157,8 @@ class AwaitingLane(_Lane):
                 self.give(held)
         return len(taken), silent
 
-    def give(self, held: Any) -> None:
-        """Take a connection back, or replace one that is broken or old."""
-        if self._worn(held):
-            held.drop()
-            held = None
-        self._pass_on(held)
-
+    @override
     def close(self) -> None:
-        """Drop what is idle and refuse who waits; what is lent is dropped when it comes back."""
         self.closed = True
         self.forget_idle()
         if self._alarm is not None:
@@ -154,8 +168,8 @@ class AwaitingLane(_Lane):
             if not waiter.done():
                 waiter.set_exception(StoreClosed())
 
+    @override
     def _pass_on(self, held: Any) -> None:
-        """Hand on a connection, or None for the place of one, to the first who still waits."""
         while self.waiters:
             _, waiter = self.waiters.popleft()
             if not waiter.done():
@@ -167,7 +181,7 @@ class AwaitingLane(_Lane):
             self.idle.append(held)
 
 
-class BlockingLane(_Lane):
+class BlockingLane(Lane):
     """The lane of a Store: one lock, and an event for each thread that waits."""
 
     def __init__(self, connect: Callable[[], Any], size: int, timeout: float, recycle: float) -> None:
@@ -231,23 +245,16 @@ class BlockingLane(_Lane):
             self.give(held)
         return len(taken), silent
 
-    def give(self, held: Any) -> None:
-        """Take a connection back, or replace one that is broken or old."""
-        if self._worn(held):
-            held.drop()
-            held = None
-        self._pass_on(held)
-
+    @override
     def close(self) -> None:
-        """Drop what is idle and refuse who waits; what is lent is dropped when it comes back."""
         with self._lock:
             self.closed = True
             super().forget_idle()
             while self.waiters:
                 self.waiters.popleft().refuse()
 
+    @override
     def _pass_on(self, held: Any) -> None:
-        """Hand on a connection, or None for the place of one, to the first who waits."""
         with self._lock:
             if self.waiters:
                 self.waiters.popleft().hand(held)

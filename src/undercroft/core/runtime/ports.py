@@ -4,7 +4,7 @@ import abc
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -13,25 +13,38 @@ from sqlalchemy.orm import Session
 
 from undercroft.core.runtime.place import Facts
 from undercroft.core.scope import Scope
+from undercroft.core.seal.keyring import Keyring
 
 if TYPE_CHECKING:
     from undercroft.core.operation import operation
 
 T = TypeVar("T")
+Last: TypeAlias = Callable[["Ports"], object]
+"""What is done with something that was kept before its store closes."""
+Work = Callable[[Callable[[float], bool]], None]
 
 _kept: WeakKeyDictionary[Any, dict[tuple[UUID | None, Any], Any]] = WeakKeyDictionary()
+_last: WeakKeyDictionary[Any, list[tuple[Scope, Last]]] = WeakKeyDictionary()
 _keeping = threading.Lock()
 
 
-def keep(runner: Any, scope: Scope, make: Callable[[], T]) -> T:
+def keep(runner: Any, scope: Scope, make: Callable[[], T], last: Last | None) -> T:
     """Return what ``make`` made for a tenant of a runner, once; it is forgotten with the runner."""
     with _keeping:
         mine = _kept.setdefault(runner, {})
         key = (scope.tenant_id, make)
         if key not in mine:
             mine[key] = make()
+            if last is not None:
+                _last.setdefault(runner, []).append((scope, last))
         found: T = mine[key]
         return found
+
+
+def last_of(runner: Any) -> list[tuple[Scope, Last]]:
+    """Return, once, what is to be done before a runner closes."""
+    with _keeping:
+        return _last.pop(runner, [])
 
 
 class Ports(abc.ABC):
@@ -50,6 +63,11 @@ class Ports(abc.ABC):
     def facts(self) -> Facts:
         """What is known of the database without asking it."""
 
+    @property
+    @abc.abstractmethod
+    def keys(self) -> Keyring:
+        """The keys of the store; not inside a transaction."""
+
     @abc.abstractmethod
     def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call a caller's function; on an AsyncStore it may be a coroutine function."""
@@ -67,12 +85,22 @@ class Ports(abc.ABC):
         """Run work as the login of the migrations, each statement its own transaction; not inside a transaction."""
 
     @abc.abstractmethod
-    def kept(self, make: Callable[[], T]) -> T:
-        """Return what ``make`` made for this scope of the store, once: what calls in one process know of each other."""
+    def kept(self, make: Callable[[], T], last: Last | None = None) -> T:
+        """Return what ``make`` made for this scope of the store, once: what calls in one process know of each other.
+
+        ``last`` is done before the store closes, if the database still answers.
+        """
 
     @abc.abstractmethod
     def wait(self, future: "Future[T]") -> T:
         """Wait for what another call settles; the future must be running, so that giving up does not cancel it."""
+
+    @abc.abstractmethod
+    def background(self, work: "Work") -> Callable[[], None]:
+        """Begin work beside the caller and return what stops it and waits for its end.
+
+        Work is given a function that sleeps for some seconds and tells whether it is to stop, which ends the sleep.
+        """
 
     @abc.abstractmethod
     def sleep(self, seconds: float) -> None:

@@ -1,9 +1,11 @@
 """The open lane: a caller's own transaction on a connection of SQLAlchemy's pool, which others must find clean."""
 
-from contextlib import ExitStack
+import asyncio
+from contextlib import ExitStack, suppress
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Pool, event
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from undercroft.core.runtime.postgresql_ports import PostgresqlPort, answer_lost
 from undercroft.core.runtime.server import Server
@@ -11,6 +13,40 @@ from undercroft.core.runtime.transaction import BlockingTransaction
 from undercroft.core.scope import Scope
 from undercroft.core.tx import Tx
 from undercroft.errors import CommitUnknown, UndercroftError
+
+_LEFT: set[asyncio.Task[None]] = set()
+"""Connections that are still made though nobody waits for them: a loop keeps only weak references."""
+
+
+async def borrowed(engine: AsyncEngine) -> AsyncConnection:
+    """Borrow a connection; whoever is cancelled while it is made leaves it to those who wait for one.
+
+    SQLAlchemy's pool wakes nobody when a connection is not made after all: all would wait until their time is up, with
+    no connection open at all.
+    """
+    pool = engine.sync_engine.pool
+    if pool.checkedin():  # type: ignore[attr-defined]  # a QueuePool
+        return await engine.connect()
+    making = asyncio.create_task(_made(engine))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        left = asyncio.create_task(_give_back(making, engine, pool))
+        _LEFT.add(left)
+        left.add_done_callback(_LEFT.discard)
+        raise
+
+
+async def _made(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
+
+
+async def _give_back(making: asyncio.Task[AsyncConnection], engine: AsyncEngine, pool: Pool) -> None:
+    with suppress(Exception):  # nobody waits who could be told of it
+        connection = await making
+        if engine.sync_engine.pool is not pool:  # disposed of meanwhile: the old one would keep it
+            await connection.invalidate()
+        await connection.close()
 
 
 class OpenTransaction(BlockingTransaction):
@@ -20,12 +56,14 @@ class OpenTransaction(BlockingTransaction):
         self._connection = connection
         self._server = server
         self._port = port_type(connection.connection.driver_connection, server)
-        tx = Tx(self._port, server.dialect, scope.tenant_id, scope.tenant_name)
+        tx = Tx(self._port, server.dialect, scope.tenant_id, scope.tenant_name, keys=server.keys)
         super().__init__(tx, server.facts({}), lambda: connection)
         # The first statement goes through SQLAlchemy, so that SQLAlchemy knows that a transaction began.
         try:
             for command in server.dialect.begin(scope, privileged=server.privileged).split("; ")[1:] or ["SELECT 1"]:
                 self._port.timed(lambda sql, _: connection.exec_driver_sql(sql), command, ())
+            if (sealed := server.dialect.sealed(scope)) is not None:
+                self._port.timed(connection.exec_driver_sql, *sealed)
         except UndercroftError as error:
             error.context.setdefault("tenant", scope.tenant_name)
             self.settle()
@@ -37,11 +75,13 @@ class OpenTransaction(BlockingTransaction):
         self._port.refuse_undone()
         try:
             self._port.timed(lambda *_: self._connection.commit(), "COMMIT", ())
-        except UndercroftError as error:
-            if not answer_lost(error):
+        except BaseException as error:
+            self.committed(self._server.memory, surely=False)
+            if not isinstance(error, UndercroftError) or not answer_lost(error):
                 raise
             self._port.spoil()
             raise CommitUnknown from error
+        self.committed(self._server.memory)
 
     def abandon(self) -> None:
         """Give the connection up: whoever used it was interrupted, perhaps in the middle of an exchange."""

@@ -66,9 +66,11 @@ class PostgresqlPort(Port, abc.ABC):
         self._broken = True
 
     def begin(self, scope: Scope, *, privileged: bool) -> None:
-        """Open a transaction and enter its scope, in one message."""
+        """Open a transaction and enter its scope, in one message; under a seal in two."""
         try:
             self.execute(self._dialect.begin(scope, privileged=privileged), ())
+            if (sealed := self._dialect.sealed(scope)) is not None:
+                self.execute(*sealed)
         except UndercroftError as error:
             self.rollback()
             error.context.setdefault("tenant", scope.tenant_name)
@@ -225,8 +227,12 @@ class PsycopgPort(PostgresqlPort):
         while self.started == started and time.monotonic() < end:
             time.sleep(0.01)
         if self.started == started:
-            with suppress(OSError), socket.socket(fileno=os.dup(self.driver.pgconn.socket)) as wire:
-                wire.shutdown(socket.SHUT_RDWR)
+            self.cut()
+
+    def cut(self) -> None:
+        """End the connection under whoever waits for it."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self.driver.pgconn.socket)) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
 
     @override
     def _is_closed(self) -> bool:

@@ -1,9 +1,12 @@
 """What a store knows of its PostgreSQL server, whatever its colour."""
 
+import copy
 import importlib
 import logging
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Dialect as SADialect, Engine, create_engine, text
@@ -13,22 +16,25 @@ from sqlalchemy.pool import NullPool
 from undercroft.core.dialects.postgresql import PostgresqlDialect
 from undercroft.core.runtime import refusals
 from undercroft.core.runtime.deadlines import Deadlines
-from undercroft.core.runtime.place import Facts, History
+from undercroft.core.runtime.listener import Listener, Source
+from undercroft.core.runtime.memory import Memory
+from undercroft.core.runtime.place import Facts, History, Replica, names
 from undercroft.core.schema import to_json
+from undercroft.core.seal.keyring import Keyring
 from undercroft.core.slowlog import SlowLog
-from undercroft.errors import ConfigurationError, MissingExtra, PoolTimeout
+from undercroft.core.tenant_seal import TenantSeal
+from undercroft.errors import ConfigurationError, MissingExtra, PoolTimeout, TenantSealRequired
 from undercroft.settings import Settings
 from undercroft.settings.urls import DatabaseUrl, Driver
 
 logger = logging.getLogger("undercroft")
 
-_PRIVILEGED = text(
-    """
-    SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, n.nspowner, 'MEMBER')
-    FROM pg_roles AS r, pg_namespace AS n
-    WHERE r.rolname = current_user AND n.nspname = 'undercroft'
-    """
-)
+_SEAL = text("SELECT undercroft.seal_mode(), extract(epoch FROM clock_timestamp())")
+PRIVILEGED = """
+SELECT bool_or(r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, n.nspowner, 'MEMBER'))
+FROM pg_roles AS r, pg_namespace AS n
+WHERE r.rolname = current_user AND n.nspname = 'undercroft'
+"""
 
 
 class Server:
@@ -40,10 +46,12 @@ class Server:
     pooler, which may run the two messages of a prepared statement on two servers.
     """
 
-    def __init__(self, settings: Settings, history: History, slow: SlowLog) -> None:
+    def __init__(self, settings: Settings, history: History, slow: SlowLog, keys: Keyring) -> None:
         self._settings = settings
+        self.keys = keys
         self._history = history
         self._dialect: PostgresqlDialect | None = None
+        self.address = settings.database
         self.slow = slow
         self.pooled = settings.pooler == "transaction"
         self.relayed = False
@@ -54,6 +62,38 @@ class Server:
         self.pool_timeout = float(settings.pool_timeout)
         self.recycle = float(settings.pool_recycle)
         self.deadlines = Deadlines(float(settings.query_timeout))
+        key = settings.tenant_seal_key
+        self._seal = None if key is None else TenantSeal(key.get_secret_value(), float(settings.tenant_seal_seconds))
+        self.max_lag = 0.0
+        self.memory = Memory(settings.max_remembered)
+        self.listener = Listener(self.memory, self._heard)
+
+    def _heard(self, stopped: threading.Event) -> Source:
+        from undercroft.core.runtime.postgresql_notices import source  # noqa: PLC0415 - it builds on this module
+
+        return source(self, self._settings.listen, stopped)
+
+    def replica(self) -> "Server | None":
+        """Return the same for the replica, where there is one; its statements have a shorter limit."""
+        address = self._settings.replica
+        if address is None:
+            return None
+        other = copy.copy(self)
+        patience = self._settings.replica_timeout
+        other.address = replace(address, connect_timeout=min(patience, address.connect_timeout))
+        other.deadlines = Deadlines(patience)
+        other.max_lag = self._settings.replica_max_lag_seconds
+        return other
+
+    def learn(self, *, privileged: bool) -> None:
+        """Take note of what the login may do; raises ConfigurationError where the settings refuse such a login."""
+        self.privileged = privileged
+        self.direct = not privileged and not self.pooled
+        if privileged and self._settings.refuses_superuser:
+            message = "This login passes through the walls between tenants (superuser, BYPASSRLS or owner)."
+            raise ConfigurationError(
+                message, setting="database_url", hint="use a plain login with the role undercroft_app"
+            )
 
     @property
     def dialect(self) -> PostgresqlDialect:
@@ -63,9 +103,10 @@ class Server:
 
     def attach(self, sa: SADialect) -> None:
         """Take over SQLAlchemy's dialect once it has seen the server."""
-        self._dialect = PostgresqlDialect(sa)
+        self._dialect = PostgresqlDialect(sa, self._seal, pooled=self.pooled)
+        self._dialect.sensitive = names(self._settings.audit_redact)
 
-    def facts(self, pool: dict[str, int]) -> Facts:
+    def facts(self, pool: dict[str, int], replica: Replica | None = None) -> Facts:
         """Say what is known without asking the server."""
         return Facts(
             "postgresql",
@@ -76,6 +117,8 @@ class Server:
             self.relayed,
             self._settings.cache_ttl_seconds,
             self._settings.max_cache_entries,
+            replica,
+            self._settings.audit_key_file,
         )
 
     @property
@@ -97,7 +140,7 @@ class Server:
             importlib.import_module(driver)
         except ImportError as error:
             raise MissingExtra(extra="postgres") from error
-        address = self._settings.database if url is None else url
+        address = self.address if url is None else url
         connect: dict[str, Any] = address.connect_args(driver)
         arguments: dict[str, Any] = {
             "url": address.sqlalchemy(driver),
@@ -127,7 +170,8 @@ class Server:
         limit = _milliseconds(self.deadlines.limit)
         if driver == "psycopg":
             silence: dict[str, Any] = {"tcp_user_timeout": limit}
-            return silence if self.pooled else silence | {"options": f"-c statement_timeout={limit}"}
+            # psycopg hands over moments in the session's zone; a pooler, again, takes no options.
+            return silence if self.pooled else silence | {"options": f"-c statement_timeout={limit} -c timezone=UTC"}
         if self.pooled or not watched:
             return {"command_timeout": self.deadlines.limit}
         # asyncpg's clock is a timer for each statement, and costs a point read a tenth of its time.
@@ -143,19 +187,25 @@ class Server:
                 self._history.upgrade(connection)
             else:
                 self._history.check(connection)
-            self.privileged = bool(connection.execute(_PRIVILEGED).scalar())
-        self.direct = not self.privileged and not self.pooled
-        if not self.privileged:
-            return
-        if self._settings.refuses_superuser:
-            message = "This login passes through the walls between tenants (superuser, BYPASSRLS or owner)."
-            raise ConfigurationError(
-                message, setting="database_url", hint="use a plain login with the role undercroft_app"
+            privileged = bool(connection.exec_driver_sql(PRIVILEGED).scalar())
+            self._check_seal(connection)
+        self.learn(privileged=privileged)
+        if privileged:
+            logger.warning(
+                "this login is a superuser, has BYPASSRLS or owns the schema: our calls put on the role undercroft_app,"
+                " raw SQL on it is not contained; use a plain login in production"
             )
-        logger.warning(
-            "this login is a superuser, has BYPASSRLS or owns the schema: our calls put on the role undercroft_app,"
-            " raw SQL on it is not contained; use a plain login in production"
-        )
+
+    def _check_seal(self, connection: Connection) -> None:
+        """Refuse a sealed database without a key, and take over the server's clock."""
+        mode, clock = connection.execute(_SEAL).one()
+        if self._seal is None:
+            if mode == "sealed":
+                raise TenantSealRequired
+            return
+        self._seal.set_clock(float(clock))
+        if mode == "plain":
+            logger.warning("a key for sealed tenants is set, but the database is not sealed: run `undercroft db seal`")
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision, through the migrations' own address where there is one."""

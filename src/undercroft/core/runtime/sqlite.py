@@ -35,6 +35,7 @@ class BlockingSqlite(BlockingEngine):
     """Runs in the caller's thread; threads of one store take turns at writing."""
 
     def __init__(self, file: SqliteFile, *, migrate: bool, patience: float) -> None:
+        super().__init__()
         self._file = self.place = file
         self._migrate = migrate
         self._patience = patience
@@ -90,6 +91,7 @@ class BlockingSqlite(BlockingEngine):
 
     @override
     def close(self) -> None:
+        self._file.listener.close()
         with self._turn():
             self._file.close()
 
@@ -189,6 +191,7 @@ class AwaitingSqlite(AwaitingEngine):
 
     @override
     async def close(self) -> None:
+        await asyncio.to_thread(self._file.listener.close)
         writer, self._writer = self._writer, None
         if writer is not None:
             await asyncio.to_thread(writer.close)

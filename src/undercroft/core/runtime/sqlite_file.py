@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from undercroft.core.dialects.sqlite import SqliteDialect, SqlitePort, connect
+from undercroft.core.dialects.sqlite import BUSY_TIMEOUT, SqliteDialect, SqlitePort, connect
 from undercroft.core.dialects.sqlite_connection import FileConnection, WalledConnection
 from undercroft.core.dialects.sqlite_views import schemas
 from undercroft.core.retry import Attempts, Budget
-from undercroft.core.runtime.place import Facts, History
+from undercroft.core.runtime.listener import Listener
+from undercroft.core.runtime.memory import Memory
+from undercroft.core.runtime.place import Facts, History, names
+from undercroft.core.runtime.sqlite_notices import ChangeCounter
 from undercroft.core.runtime.transaction import BlockingTransaction
 from undercroft.core.scope import Scope
+from undercroft.core.seal.keyring import Keyring
 from undercroft.core.slowlog import SlowLog
 from undercroft.core.tx import Tx
 from undercroft.errors import SchemaMissing, SchemaOutdated, StoreClosed, UndercroftError
@@ -33,14 +38,18 @@ Work = Callable[[Tx], Any]
 class SqliteFile:
     """The connections of one store to its file, and what a transaction on them is."""
 
-    def __init__(self, path: Path, history: History, slow: SlowLog, settings: Settings) -> None:
+    def __init__(self, path: Path, history: History, slow: SlowLog, settings: Settings, keys: Keyring) -> None:
         self.path = path
+        self.keys = keys
         self._settings = settings
         self._limit = settings.query_timeout
         self._history = history
         self.slow = slow
         self.dialect = SqliteDialect()
+        self.dialect.sensitive = names(settings.audit_redact)
         self.budget = Budget()
+        self.memory = Memory(settings.max_remembered)
+        self.listener = Listener(self.memory, self._heard)
         self._closed = False
         self._readers: list[FileConnection] = []
         self._writer: FileConnection | None = None
@@ -54,7 +63,7 @@ class SqliteFile:
         port = SqlitePort(connection, self.slow)
         if scope.tenant_id is not None:
             self.dialect.enter(port, scope.tenant_id, scope.tenant_name)
-        return Tx(port, self.dialect, scope.tenant_id, scope.tenant_name)
+        return Tx(port, self.dialect, scope.tenant_id, scope.tenant_name, keys=self.keys)
 
     @property
     def closed(self) -> bool:
@@ -99,15 +108,17 @@ class SqliteFile:
             raise StoreClosed
         if self._writer is None:
             self._writer = connect(self.path, limit=self._limit)
+            self._writer.expect_turns()
         return self._writer
 
     def begin(self, connection: FileConnection) -> None:
         """Take the file's write lock, waiting for other processes."""
         attempts = Attempts(self.budget)
         self.budget.earn()
+        take = functools.partial(connection.begin_writing, BUSY_TIMEOUT)
         while True:
             try:
-                SqlitePort(connection, self.slow).execute("BEGIN IMMEDIATE", ())
+                SqlitePort(connection, self.slow).timed(take, "BEGIN IMMEDIATE", ())
             except UndercroftError as error:
                 wait = attempts.delay(error)
                 if wait is None:
@@ -134,11 +145,13 @@ class SqliteFile:
         connection = self.writer()
         self.begin(connection)
         try:
-            result = work(self.tx(connection, scope))
+            tx = self.tx(connection, scope)
+            result = work(tx)
         except BaseException:
             self.rollback(connection)
             raise
         self.commit(connection)
+        tx.committed(self.memory)
         return result
 
     def read_at_once(self, scope: Scope, work: Work) -> Any:
@@ -173,6 +186,7 @@ class SqliteFile:
         """Make a caller's transaction durable."""
         transaction.end()
         self.commit(self.writer())
+        transaction.committed(self.memory)
 
     def abandon_transaction(self) -> None:
         """Undo whatever a caller's transaction left open."""
@@ -198,8 +212,11 @@ class SqliteFile:
 
     def administer(self, work: Callable[[Connection], Any]) -> Any:
         """Run work on a connection of its own, each statement its own transaction."""
-        with self.sqlalchemy() as connection:
-            return work(connection)
+        try:
+            with self.sqlalchemy() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise self.dialect.translate(error) or error from error
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the file's schema to a revision; several processes may do so at once."""
@@ -230,12 +247,16 @@ class SqliteFile:
             {},
             cache_ttl_seconds=self._settings.cache_ttl_seconds,
             max_cache_entries=self._settings.max_cache_entries,
+            audit_key_file=self._settings.audit_key_file,
         )
 
     @property
     def is_open(self) -> bool:
         """Whether the schema was found to be right."""
         return self._open
+
+    def _heard(self, stopped: threading.Event) -> ChangeCounter:
+        return ChangeCounter(self.path, stopped)
 
     def close(self) -> None:
         """Close every connection that is not lent."""

@@ -9,6 +9,7 @@ from typing import Any
 from undercroft.core.runtime.sqlite_file import SqliteFile, Work
 from undercroft.core.runtime.transaction import ENDED
 from undercroft.core.scope import Scope
+from undercroft.core.tx import Tx
 from undercroft.errors import StoreClosed
 
 
@@ -84,11 +85,12 @@ class Writer:
         """Run jobs in one transaction; returns those that another one's failure has undone."""
         connection = self._file.writer()
         self._file.begin(connection)
-        done: list[tuple[Job, Any]] = []
+        done: list[tuple[Job, Tx, Any]] = []
         for job in batch:
             connection.execute("SAVEPOINT job")
             try:
-                result = job.work(self._file.tx(connection, job.scope))
+                tx = self._file.tx(connection, job.scope)
+                result = job.work(tx)
             except BaseException as error:  # noqa: BLE001 - handed to the caller who waits
                 job.future.set_exception(error)
                 if not connection.in_transaction:  # SQLite gave up the whole of it, as it does where time ran out
@@ -97,9 +99,10 @@ class Writer:
                 connection.execute("RELEASE job")
             else:
                 connection.execute("RELEASE job")
-                done.append((job, result))
+                done.append((job, tx, result))
         self._file.commit(connection)
-        for job, result in done:
+        for job, tx, result in done:
+            tx.committed(self._file.memory)
             job.future.set_result(result)
         return []
 

@@ -30,7 +30,11 @@ class BlockingTransaction(Blocking):
     """
 
     def __init__(self, tx: Tx, facts: Facts, sqlalchemy: Callable[[], Connection]) -> None:
+        super().__init__()
         self._tx: Tx | None = tx
+        self.later = tx.later
+        self._announced = tx.announced
+        self.committed = tx.committed
         self._facts = facts
         self._sqlalchemy = sqlalchemy
         self._shown: Connection | None = None
@@ -41,6 +45,12 @@ class BlockingTransaction(Blocking):
     def run(self, scope: Scope, op: operation[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self.foreign |= op.lane == "open"
         return work(scope, op, args, kwargs)(self.tx)
+
+    @override
+    def gather(self, scope: Scope, append: gathered[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if scope.idempotency_key is not None:
+            return self.run(scope, append.keyed, *args, **kwargs)
+        return append.check(self.run(scope, append.single, [append.fn(*args, **kwargs)])[0])
 
     @property
     @override
@@ -90,12 +100,14 @@ class BlockingTransaction(Blocking):
         """Undo what the block did where it raises, and no more than that."""
         self._depth += 1
         name = f"undercroft_{self._depth}"
+        announced = len(self._announced)
         self.tx.command(f"SAVEPOINT {name}")
         try:
             yield
         except BaseException:
             self.tx.command(f"ROLLBACK TO SAVEPOINT {name}")
             self.tx.command(f"RELEASE SAVEPOINT {name}")
+            del self._announced[announced:]
             raise
         else:
             self.tx.command(f"RELEASE SAVEPOINT {name}")
@@ -123,7 +135,7 @@ class AwaitingTransaction(Awaiting):
     async def gather(self, scope: Scope, append: gathered[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if scope.idempotency_key is not None:
             return await self.run(scope, append.keyed, *args, **kwargs)
-        return (await self.run(scope, append.single, [append.fn(*args, **kwargs)]))[0]
+        return append.check((await self.run(scope, append.single, [append.fn(*args, **kwargs)]))[0])
 
     @property
     @override

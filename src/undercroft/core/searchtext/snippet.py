@@ -3,13 +3,12 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import islice
 from typing import NamedTuple
 from unicodedata import category
 
 from undercroft.core.searchtext.located import located
 from undercroft.core.searchtext.query import Query, Term
-from undercroft.core.searchtext.tokeniser import CJK, CJK_RUN, MAX_TOKENS
+from undercroft.core.searchtext.tokeniser import CJK, CJK_RUN
 
 _LOOSE = re.compile(rf"[\s{CJK}]")  # beside such a character a line may be broken
 
@@ -43,17 +42,16 @@ def snippet(text: str, query: Query, *, width: int = 160, mark: tuple[str, str] 
 
 def matches(text: str, query: Query) -> list[Match]:
     """Return where the terms that a query wants stand in a text, in the order of the text."""
-    row = list(islice(located(text), MAX_TOKENS))
-    names = [token for token, _, _ in row]
+    names, place = located(text)
     found: list[Match] = []
     for number, term in enumerate(query.wanted):
         for at in _occurrences(names, term):
             behind = at + len(term.tokens)
-            found += [Match(start, end, number) for _, start, end in row[at:behind]]
-            if CJK_RUN.match(names[behind - 1]) and names[behind - 1] != term.tokens[-1] and behind < len(row):
+            found += [Match(*place(one), number) for one in range(at, behind)]
+            if CJK_RUN.match(names[behind - 1]) and names[behind - 1] != term.tokens[-1] and behind < len(names):
                 # one character was asked for and stands first in a pair: the next token begins behind it
-                start = row[behind - 1].start
-                found[-1] = Match(start, max(row[behind].start, start + 1), number)
+                start, _ = place(behind - 1)
+                found[-1] = Match(start, max(place(behind)[0], start + 1), number)
     return sorted(found)
 
 

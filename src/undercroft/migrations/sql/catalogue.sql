@@ -5,7 +5,7 @@ WITH relations AS (
   FROM pg_catalog.pg_class c
   WHERE c.relnamespace = 'undercroft'::regnamespace
 ), tables AS (
-  SELECT * FROM relations WHERE relkind IN ('r', 'p') AND relname <> 'alembic_version'
+  SELECT * FROM relations WHERE relkind IN ('r', 'p') AND relname NOT IN ('alembic_version', 'seal_keys', 'change_key')
 ), policies AS (
   SELECT p.*, coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) AS expression,
     0 = ANY (p.polroles) OR 'undercroft_app'::regrole = ANY (p.polroles) AS for_app
@@ -55,7 +55,17 @@ UNION ALL
 SELECT 'everybody has rights to it', relname FROM rights WHERE grantee = 0 GROUP BY relname
 UNION ALL
 SELECT format('%s is granted on an append-only table', privilege_type), relname
-FROM rights WHERE relname = 'audit_events' AND privilege_type IN ('UPDATE', 'DELETE') GROUP BY relname, privilege_type
+FROM rights WHERE relname IN ('audit_events', 'audit_links', 'audit_archives', 'config_audit', 'meeting_changes') AND privilege_type IN ('UPDATE', 'DELETE') GROUP BY relname, privilege_type
+UNION ALL
+SELECT 'the keys of sealed tenants can be read', relname
+FROM rights g WHERE relname = 'seal_keys' -- a backup's login passes the walls anyhow
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = g.grantee AND (r.rolsuper OR r.rolbypassrls))
+GROUP BY relname
+UNION ALL
+SELECT 'what hides whose changes are told can be read', relname
+FROM rights g WHERE relname = 'change_key'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = g.grantee AND (r.rolsuper OR r.rolbypassrls))
+GROUP BY relname
 UNION ALL
 SELECT 'it has a trigger', t.relname || '.' || g.tgname
 FROM pg_catalog.pg_trigger g JOIN tables t ON t.oid = g.tgrelid WHERE NOT g.tgisinternal

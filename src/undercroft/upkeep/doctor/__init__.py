@@ -21,7 +21,7 @@ from undercroft.errors import (
 from undercroft.upkeep.doctor import isolation, walls
 from undercroft.upkeep.doctor.file import File, file_findings
 from undercroft.upkeep.doctor.report import Finding, Report
-from undercroft.upkeep.doctor.server import Server, hardening, pooler_findings, server_findings
+from undercroft.upkeep.doctor.server import Server, hardening, pooler_findings, replica_findings, server_findings
 
 __all__ = ["Finding", "Report", "doctor"]
 
@@ -75,6 +75,11 @@ def _examine_server(ports: Ports) -> Report:
     if ports.facts.relayed:
         report.findings.extend(pooler_findings(said=ports.facts.pooled, works=True))
         report.unchecked.append("whether this program's connection to the pooler is encrypted")
+    if ports.facts.replica is not None:
+        replica = ports.wait(ports.facts.replica.look())
+        report.findings.extend(replica_findings(replica))
+        if replica.used:
+            report.proven.append("the replica is one of this database, and answers reads")
     if server.citus:
         report.unchecked.append("the walls on Citus's workers")
     if server.in_app:

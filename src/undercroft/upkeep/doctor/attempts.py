@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from undercroft.core.scope import FLEET, Scope
 from undercroft.core.tx import Tx
 from undercroft.errors import (
     ConstraintViolation,
@@ -61,9 +62,28 @@ class Attempts:
 
     def become(self, tenant: UUID | None, *, through_door: bool = False) -> None:
         """Be inside a tenant, or in none, as raw SQL can by itself; through the door only if the tenant exists."""
-        self._tx.sql(f"SELECT set_config('undercroft.tenant', '{'' if through_door else tenant or ''}', true)")
+        self.claim("" if through_door or tenant is None else str(tenant))
         if through_door:
-            self._tx.sql(f"SELECT undercroft.enter('{tenant}')")
+            self._tx.dialect.enter_scope(self._tx, Scope(tenant))
+
+    def become_fleet(self) -> None:
+        """Be in the fleet, in none before."""
+        self.claim("")
+        self._tx.dialect.enter_scope(self._tx, FLEET)
+
+    def claim(self, scope: str) -> None:
+        """Write into the setting what one is inside of; where tenants are sealed it opens nothing."""
+        self._tx.sql(f"SELECT set_config('undercroft.tenant', '{scope}', true)")
+
+    @property
+    def mode(self) -> str:
+        """How tenants are entered: plain, grace or sealed."""
+        return str(self._tx.sql("SELECT undercroft.seal_mode()")[0][0])
+
+    @property
+    def ticket(self) -> str:
+        """What the setting holds."""
+        return str(self._tx.sql("SELECT current_setting('undercroft.tenant')")[0][0])
 
     def rows(self, statement: str, *, keep: bool = False) -> int | UndercroftError:
         """Run a statement; return how many rows it gave or touched, or its error."""

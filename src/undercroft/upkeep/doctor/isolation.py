@@ -51,9 +51,16 @@ def prove(tx: Tx, server: Server) -> Proof:
     relations = [Relation(*row) for row in tx.sql(_RELATIONS)]
     acme, bolt = uuid4(), uuid4()
     attempts.restart()
+    sealed = attempts.mode == "sealed"
     try:
-        findable = _with_rows(attempts, proof, relations, acme, bolt, seeded=server.in_fleet)
-        _from_another(attempts, proof, relations, acme, bolt, findable=findable)
+        if sealed and not server.in_fleet:
+            why = "tenants are sealed, and this login is not in undercroft_fleet and so makes none"
+            proof.unchecked.append(f"two tenants against each other: {why}")
+        else:
+            findable = _with_rows(attempts, proof, relations, acme, bolt, seeded=server.in_fleet)
+            _from_another(attempts, proof, relations, acme, bolt, findable=findable)
+            if sealed:
+                _by_forgery(attempts, proof, acme, bolt)
     except ReadOnly:
         proof.unchecked.append("two tenants against each other: nothing can be written through this connection")
         attempts.restart()
@@ -68,9 +75,8 @@ def _with_rows(
 ) -> bool:
     """Fill one tenant, try to hand its rows over, and go into the other; tell whether search found a row of its own."""
     if seeded:
-        attempts.become(None)
         attempts.be("undercroft_fleet")
-        attempts.rows("SELECT undercroft.enter_fleet()", keep=True)
+        attempts.become_fleet()
         for tenant in (acme, bolt):
             attempts.rows(_TENANT.format(tenant=tenant), keep=True)
         attempts.be("undercroft_app")
@@ -113,6 +119,20 @@ def _from_another(
         proof.judge("search", claim, title, found)
     else:
         proof.unchecked.append("search across tenants: undercroft.search_messages missed a message that was there")
+
+
+def _by_forgery(attempts: Attempts, proof: Proof, acme: UUID, bolt: UUID) -> None:
+    """Try from inside one tenant to get into another by SQL alone."""
+    ticket = attempts.ticket
+    attempts.claim("")
+    doors = [f"SELECT undercroft.enter('{acme}')", f"SELECT undercroft.enter_sealed('{acme}')"]
+    doors.append(f"SELECT undercroft.enter_sealed('{ticket.replace(str(bolt), str(acme))}')")
+    passed = [door for door in doors if isinstance(attempts.rows(door), int)]
+    for forged in (str(acme), ticket.replace(str(bolt), str(acme)), f"{acme}|9999999999|{'0' * 64}"):
+        attempts.claim(forged)
+        if attempts.reaches(_FOREIGN.format(table="users", own=bolt)):
+            passed.append(f"undercroft.tenant = '{forged.partition('|')[0]}'")
+    proof.judge("forged", "SQL alone goes into no other tenant", "SQL can go into another tenant", passed)
 
 
 def _from_nowhere(attempts: Attempts, proof: Proof, relations: list[Relation], somebody: UUID) -> None:

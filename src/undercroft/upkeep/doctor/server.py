@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from undercroft.core.runtime.place import ReplicaState
 from undercroft.upkeep.doctor.report import Finding
 
 
@@ -63,6 +64,26 @@ def pooler_findings(*, said: bool, works: bool) -> Iterator[Finding]:
             else "it does not take our connections: it may refuse their startup options",
             "UNDERCROFT_POOLER=transaction" + ("; a pooler in session mode needs nothing" if works else ""),
         )
+
+
+def replica_findings(replica: ReplicaState) -> Iterator[Finding]:
+    """Yield what follows from a replica that the settings name."""
+    if not replica.used:
+        yield Finding(
+            "replica.unread",
+            "warning",
+            "The replica is not read",
+            f"{replica.address}: {replica.reason}; the primary answers in its place",
+            _REPLICA_FIXES.get(str(replica.reason), "see that it runs, and that UNDERCROFT_REPLICA_URL logs in there"),
+        )
+
+
+_REPLICA_FIXES = {
+    "behind": "see pg_stat_replication on the primary, or raise UNDERCROFT_REPLICA_MAX_LAG_SECONDS",
+    "no replica": "UNDERCROFT_REPLICA_URL is for a hot standby, not for the primary or for one that was promoted",
+    "another database": "UNDERCROFT_REPLICA_URL must name the same database on a streaming replica of this server",
+    "its login passes the walls": "log in to the replica as to the primary",
+}
 
 
 def hardening(server: Server) -> list[str]:

@@ -33,6 +33,8 @@ _FIXES = (
     ("it does not belong", "ALTER ... undercroft.{name} OWNER TO undercroft_owner"),
     ("a SECURITY DEFINER function", "ALTER FUNCTION undercroft.{name} SET search_path = pg_catalog, pg_temp"),
     ("everybody may execute", "REVOKE ALL ON FUNCTION undercroft.{name} FROM PUBLIC"),
+    ("the keys of sealed tenants", "REVOKE ALL ON undercroft.{name} FROM undercroft_app, undercroft_fleet, PUBLIC"),
+    ("what hides whose changes", "REVOKE ALL ON undercroft.{name} FROM undercroft_app, undercroft_fleet, PUBLIC"),
     ("the role passes", "ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS"),
     ("the role is a member", "REVOKE undercroft_owner FROM {name}"),
 )

@@ -1,0 +1,1 @@
+ALTER VIEW undercroft.user_activity_summary RENAME COLUMN last_activity_at TO last_activity;

@@ -1,0 +1,1 @@
+DROP FUNCTION undercroft.archive_audit(uuid, bigint, bytea, bigint, text, bytea, text);
