@@ -22,7 +22,7 @@ FLOOR = {  # everything below the slices
     "settings": {"errors"},
     "core": {"errors", "settings"},
 }
-TABLES_OF_CONTENTS = {"undercroft", "store", "models", "migrations"}  # they name every slice
+TABLES_OF_CONTENTS = {"undercroft", "store", "overview", "models", "migrations"}  # they name every slice
 NEIGHBOURS = {  # slices that any other may build on, never in a circle
     "tenants": "everything belongs to one",
     "users": "whoever acts or is written about",

@@ -15,19 +15,50 @@ EXTRAS = {
     if extra != "dev"
     for requirement in requirements
 }
+SLICES = (Path(__file__).parent.parent / "src" / "undercroft").glob("*/models.py")
 LATER = {"alembic", "mako", "typer", "click", "rich", "psycopg_pool", "undercroft.cli", "undercroft.importers"}
 
 
+def _printed(code: str) -> list[str]:
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.splitlines()[-1].split()
+
+
+def _modules_after(code: str) -> set[str]:
+    return set(_printed(f"import sys\n{code}\nprint(*sys.modules)"))
+
+
 def _brought_by(code: str) -> set[str]:
-    run = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"], capture_output=True, text=True, check=True
-    )
-    return set(run.stdout.splitlines()[-1].split()) & (EXTRAS | LATER)
+    return _modules_after(code) & (EXTRAS | LATER)
 
 
 def test_importing_the_package_brings_nothing_optional():
     assert {"asyncpg", "psycopg", "redis"} <= EXTRAS
     assert _brought_by("import undercroft") == set()
+
+
+def test_importing_the_package_brings_no_slice():
+    """The one exception is where a tenant's id is computed."""
+    slices = {path.parent.name for path in SLICES}
+    assert {"threads", "archive", "tenants"} <= slices
+    brought = _modules_after("import undercroft")
+    assert {f"undercroft.{name}" for name in slices} & brought == {"undercroft.tenants"}
+    assert "cryptography" not in brought
+    assert "undercroft.threads" in _modules_after("import undercroft; undercroft.Thread")
+
+
+def test_every_public_name_is_found_where_it_is_said_to_be():
+    code = "print(*(f'{getattr(undercroft, name).__module__}' for name in undercroft.__all__))"
+    assert _printed(f"import undercroft\nassert set(undercroft.__all__) <= set(dir(undercroft))\n{code}")
+    assert _printed("import undercroft\nprint(undercroft.models.Thread.__name__, hasattr(undercroft, 'Thred'))") == [
+        "Thread",
+        "False",
+    ]
+
+
+def test_a_model_of_the_users_finds_ours_beside_it():
+    code = "print('undercroft.threads' in undercroft.Base.metadata.tables)"
+    assert _printed(f"import undercroft\n{code}") == ["True"]
 
 
 def test_a_store_on_a_file_brings_no_servers_driver(tmp_path: Path):

@@ -10,39 +10,44 @@ from contextlib import (
 from dataclasses import replace
 from math import inf
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from uuid import UUID
 
-from undercroft.app_settings import AppSettings
-from undercroft.archive import Archive
-from undercroft.audit import Audit
-from undercroft.config import Config
+from undercroft import overview
 from undercroft.core import runtime
 from undercroft.core.idempotency import check_key
+from undercroft.core.noun import noun
 from undercroft.core.operation import C, operation, procedure
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
 from undercroft.core.scope import FLEET, NOBODY, Scope
 from undercroft.core.seal import Keyring
-from undercroft.crm import CRM
-from undercroft.db import Database
 from undercroft.errors import InvalidInput
-from undercroft.goals import Goals
-from undercroft.keys import Keys
-from undercroft.limits import Limits
-from undercroft.meetings import Meetings
-from undercroft.metrics import Metrics
 from undercroft.migrations import history
-from undercroft.preferences import Preferences
-from undercroft.queries import Queries
 from undercroft.repository import Repositories
-from undercroft.results import Results
-from undercroft.secrets import Secrets
-from undercroft.sessions import Sessions
 from undercroft.settings import Settings
-from undercroft.tenants import Tenants, ops as tenant_ops
-from undercroft.threads import Threads
-from undercroft.upkeep import TenantUpkeep, Upkeep, doctor, ops as upkeep_ops
-from undercroft.users import Users
+from undercroft.tenants.ops import DEFAULT, tenant_id
+
+if TYPE_CHECKING:
+    from undercroft.app_settings import AppSettings
+    from undercroft.archive import Archive
+    from undercroft.audit import Audit
+    from undercroft.config import Config
+    from undercroft.crm import CRM
+    from undercroft.db import Database
+    from undercroft.goals import Goals
+    from undercroft.keys import Keys
+    from undercroft.limits import Limits
+    from undercroft.meetings import Meetings
+    from undercroft.metrics import Metrics
+    from undercroft.preferences import Preferences
+    from undercroft.queries import Queries
+    from undercroft.results import Results
+    from undercroft.secrets import Secrets
+    from undercroft.sessions import Sessions
+    from undercroft.tenants import Tenants
+    from undercroft.threads import Threads
+    from undercroft.upkeep import TenantUpkeep, Upkeep
+    from undercroft.users import Users
 
 R = TypeVar("R")
 
@@ -53,28 +58,26 @@ class TenantScope(Repositories[C], Generic[C]):
     An unknown or deleted tenant raises TenantUnknown or TenantDeleted at the first call.
     """
 
-    stats = operation(upkeep_ops.tenant_stats, access="read")
+    stats = operation(overview.tenant_stats, access="read")
 
-    def __init__(self, runner: C, scope: Scope) -> None:
-        super().__init__(runner, scope)
-        self.users: Users[C] = Users(runner, scope)
-        self.sessions: Sessions[C] = Sessions(runner, scope)
-        self.threads: Threads[C] = Threads(runner, scope)
-        self.queries: Queries[C] = Queries(runner, scope)
-        self.results: Results[C] = Results(runner, scope)
-        self.limits: Limits[C] = Limits(runner, scope)
-        self.config: Config[C] = Config(runner, scope)
-        self.secrets: Secrets[C] = Secrets(runner, scope)
-        self.settings: AppSettings[C] = AppSettings(runner, scope)
-        self.preferences: Preferences[C] = Preferences(runner, scope)
-        self.crm: CRM[C] = CRM(runner, scope)
-        self.meetings: Meetings[C] = Meetings(runner, scope)
-        self.archive: Archive[C] = Archive(runner, scope)
-        self.metrics: Metrics[C] = Metrics(runner, scope)
-        self.goals: Goals[C] = Goals(runner, scope)
-        self.audit: Audit[C] = Audit(runner, scope)
-        self.upkeep: TenantUpkeep[C] = TenantUpkeep(runner, scope)
-        self.db: Database[C] = Database(runner, scope)
+    users: "noun[Users[C]]" = noun("undercroft.users:Users")
+    sessions: "noun[Sessions[C]]" = noun("undercroft.sessions:Sessions")
+    threads: "noun[Threads[C]]" = noun("undercroft.threads:Threads")
+    queries: "noun[Queries[C]]" = noun("undercroft.queries:Queries")
+    results: "noun[Results[C]]" = noun("undercroft.results:Results")
+    limits: "noun[Limits[C]]" = noun("undercroft.limits:Limits")
+    config: "noun[Config[C]]" = noun("undercroft.config:Config")
+    secrets: "noun[Secrets[C]]" = noun("undercroft.secrets:Secrets")
+    settings: "noun[AppSettings[C]]" = noun("undercroft.app_settings:AppSettings")
+    preferences: "noun[Preferences[C]]" = noun("undercroft.preferences:Preferences")
+    crm: "noun[CRM[C]]" = noun("undercroft.crm:CRM")
+    meetings: "noun[Meetings[C]]" = noun("undercroft.meetings:Meetings")
+    archive: "noun[Archive[C]]" = noun("undercroft.archive:Archive")
+    metrics: "noun[Metrics[C]]" = noun("undercroft.metrics:Metrics")
+    goals: "noun[Goals[C]]" = noun("undercroft.goals:Goals")
+    audit: "noun[Audit[C]]" = noun("undercroft.audit:Audit")
+    upkeep: "noun[TenantUpkeep[C]]" = noun("undercroft.upkeep:TenantUpkeep")
+    db: "noun[Database[C]]" = noun("undercroft.db:Database")
 
     @property
     def key(self) -> str:
@@ -84,7 +87,7 @@ class TenantScope(Repositories[C], Generic[C]):
     @property
     def id(self) -> UUID:
         """The id computed from the key."""
-        return tenant_ops.tenant_id(self.key)
+        return tenant_id(self.key)
 
     def idempotent(self, key: str) -> "TenantScope[C]":
         """Return the tenant with a key under which each write is done once, however often it is called.
@@ -126,9 +129,7 @@ class TenantScope(Repositories[C], Generic[C]):
 class Outside(Repositories[C], Generic[C]):
     """A transaction in no tenant, for tables of your own: one commit, and inside another one a savepoint."""
 
-    def __init__(self, runner: C, scope: Scope) -> None:
-        super().__init__(runner, scope)
-        self.db: Database[C] = Database(runner, scope)
+    db: "noun[Database[C]]" = noun("undercroft.db:Database")
 
     @overload
     def transaction(self: "Outside[Blocking]") -> AbstractContextManager["Outside[Blocking]"]: ...
@@ -163,17 +164,18 @@ async def _awaited_transaction(
 class _Fleet(Repositories[C], Generic[C]):
     """What both stores have: the nouns that are above all tenants, and the way into one tenant."""
 
-    health = procedure(upkeep_ops.health)
-    info = procedure(upkeep_ops.info)
-    stats = procedure(upkeep_ops.fleet_stats)
-    doctor = procedure(doctor.doctor)
+    health = procedure(overview.health)
+    info = procedure(overview.info)
+    stats = procedure(overview.fleet_stats)
+    doctor = procedure(overview.doctor)
+
+    tenants: "noun[Tenants[C]]" = noun("undercroft.tenants:Tenants", FLEET)
+    db: "noun[Database[C]]" = noun("undercroft.db:Database")
+    keys: "noun[Keys[C]]" = noun("undercroft.keys:Keys")
+    upkeep: "noun[Upkeep[C]]" = noun("undercroft.upkeep:Upkeep")
 
     def __init__(self, runner: C) -> None:
         super().__init__(runner, NOBODY)
-        self.tenants: Tenants[C] = Tenants(runner, FLEET)
-        self.db: Database[C] = Database(runner, NOBODY)
-        self.keys: Keys[C] = Keys(runner, NOBODY)
-        self.upkeep: Upkeep[C] = Upkeep(runner, NOBODY)
 
     @overload
     def transaction(self: "_Fleet[Blocking]") -> AbstractContextManager[Outside[Blocking]]: ...
@@ -189,12 +191,12 @@ class _Fleet(Repositories[C], Generic[C]):
         Raises:
             InvalidInput: the key is not of that form.
         """
-        return TenantScope(self._runner, Scope(tenant_ops.tenant_id(key), key))
+        return TenantScope(self._runner, Scope(tenant_id(key), key))
 
     @property
     def default(self) -> TenantScope[C]:
         """The tenant of a bot that has only one; every database has it."""
-        return self.tenant(tenant_ops.DEFAULT)
+        return self.tenant(DEFAULT)
 
 
 class Store(_Fleet[Blocking]):

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.nouns import nouns
 from undercroft import Settings, Store, TenantScope
 from undercroft.archive import (
     AttachmentRecord,
@@ -287,8 +288,8 @@ def test_every_call_is_counted(tmp_path):
     tenant = counted.default
     declared = {f"store.{name}" for name in _declared(counted)} | {f"tenant.{name}" for name in _declared(tenant)}
     for scope in (counted, tenant):
-        for noun, value in vars(scope).items():
-            if isinstance(value, Slice) and not noun.startswith("_") and noun not in UNCOUNTED:
+        for noun, value in nouns(scope).items():
+            if noun not in UNCOUNTED:
                 declared |= {f"{noun}.{name}" for name in _declared(value)}
     assert declared - EXAMINES_EVERY_TABLE == {call.partition(" ")[0] for call in CALLS}
 

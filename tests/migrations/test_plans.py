@@ -20,6 +20,7 @@ import pytest
 
 from tests import databases, servers
 from tests.migrations import crowd
+from tests.nouns import nouns
 from undercroft import Settings, Store, TenantScope
 from undercroft.config import Config
 from undercroft.core.dialects.sqlite import connect
@@ -199,9 +200,8 @@ def test_every_reading_call_is_watched(tmp_path: Path) -> None:
         tenant = store.default
         declared = {f"tenant.{name}" for name in _reading(tenant)} | {f"store.{name}" for name in _reading(store)}
         for scope in (store, tenant):
-            for noun, value in vars(scope).items():
-                if isinstance(value, Slice) and not noun.startswith("_"):
-                    declared |= {f"{noun}.{name}" for name in _reading(value)}
+            for noun, value in nouns(scope).items():
+                declared |= {f"{noun}.{name}" for name in _reading(value)}
     assert declared <= {name.partition(" ")[0] for name in CALLS}
 
 

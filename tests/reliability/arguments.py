@@ -15,6 +15,10 @@ from uuid import UUID
 from pydantic import SecretBytes, SecretStr
 
 from undercroft.core.operation import gathered
+from undercroft.upkeep import doctor, records
+
+LATER = vars(records) | vars(doctor)
+"""What the annotations of undercroft.overview name, which imports nothing before it is called."""
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -44,7 +48,7 @@ class Arguments:
     def of(self, declaration: Any) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of a call; each optional one is left out as often as not."""
         fn = declaration.fn
-        hints = get_type_hints(fn)
+        hints = get_type_hints(fn, localns=LATER)
         parameters = list(inspect.signature(fn).parameters.values())
         skipped = 0 if isinstance(declaration, gathered) else 1
         if type(declaration).__name__ in {"stream", "feed"}:

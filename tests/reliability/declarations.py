@@ -4,7 +4,9 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from tests.nouns import nouns
 from undercroft.core.live import feed, remembered
+from undercroft.core.noun import noun
 from undercroft.core.operation import Slice, gathered, operation, procedure, resource, stream
 from undercroft.core.runtime.base import Blocking
 from undercroft.core.scope import Scope
@@ -54,9 +56,8 @@ def reached(scope: Any, path: str) -> Any:
 
 
 def _slices(scope: Slice[Any], path: str) -> Iterator[tuple[str, Slice[Any]]]:
-    for name, value in vars(scope).items():
-        if isinstance(value, Slice):
-            yield f"{path}{name}.", value
+    for name, value in nouns(scope).items():
+        yield f"{path}{name}.", value
 
 
 def _walk(scope: Slice[Any], path: str) -> Iterator[tuple[str, Any]]:
@@ -69,7 +70,7 @@ def _walk(scope: Slice[Any], path: str) -> Iterator[tuple[str, Any]]:
 
 def _others(scope: Slice[Any], path: str) -> Iterator[str]:
     for name, member in inspect.getmembers_static(type(scope)):
-        if not name.startswith("_") and not isinstance(member, KINDS) and path + name not in WAYS_IN:
+        if not name.startswith("_") and not isinstance(member, (*KINDS, noun)) and path + name not in WAYS_IN:
             yield path + name
     for below, inner in _slices(scope, path):
         yield from _others(inner, below)

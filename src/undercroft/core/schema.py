@@ -1,6 +1,7 @@
 """The base of every table, ours and the users' own, and what their statements are made of."""
 
 from datetime import datetime
+from importlib import import_module
 from typing import Any, dataclass_transform
 from uuid import UUID
 
@@ -29,6 +30,7 @@ __all__ = [
     "UtcDateTime",
     "Uuid",
     "any_of",
+    "every_table",
     "to_json",
     "uuid_bytes",
 ]
@@ -63,6 +65,12 @@ class Base(AsyncAttrs, MappedAsDataclass, DeclarativeBase, kw_only=True):
         bytes: Binary(),
         dict[str, Any]: Json(),
     }
+
+
+def every_table() -> sa.MetaData:
+    """Return the metadata with all our tables in it, whichever slices were used so far."""
+    import_module("undercroft.models")
+    return Base.metadata
 
 
 class any_of(sa.ColumnElement[bool]):  # noqa: N801 - reads as the SQL function that it stands for

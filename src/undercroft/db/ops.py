@@ -9,7 +9,7 @@ from undercroft.core.door import sqltext
 from undercroft.core.door.rows import Row
 from undercroft.core.operation import operation
 from undercroft.core.runtime.base import Ports
-from undercroft.core.schema import SCHEMA, Base
+from undercroft.core.schema import SCHEMA, every_table
 from undercroft.core.tx import Tx
 from undercroft.db.records import ConnectionHealth, Validated
 from undercroft.errors import DatabaseError, InvalidInput, TenantMismatch
@@ -120,7 +120,7 @@ def prepare(tx: Tx, statement: S) -> S:
 
 
 def _insert(tx: Tx, table: str, records: Iterable[Sequence[Any]], columns: Sequence[str] | None) -> int:
-    target = Base.metadata.tables.get(f"{SCHEMA}.{table}")
+    target = every_table().tables.get(f"{SCHEMA}.{table}")
     if target is None:
         raise InvalidInput(f"There is no table {SCHEMA}.{table}", field="table")
     names = list(target.c.keys() if columns is None else columns)

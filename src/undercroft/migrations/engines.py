@@ -13,7 +13,6 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from undercroft.errors import ConfigurationError, PermissionDenied, SchemaConflict, UndercroftError
 from undercroft.migrations.scripts import statements
-from undercroft.migrations.tables import names_on_sqlite
 
 _QUALIFIER = re.compile(r"'(?:[^']|'')*'|\bundercroft\.(?=[\w\"])")
 _STRICT_TABLES = (3, 37)
@@ -67,6 +66,8 @@ class Sqlite:
 
     def refuse_taken_names(self, connection: sa.Connection) -> None:
         """Refuse an old library too: it knows no STRICT tables."""
+        from undercroft.migrations.tables import names_on_sqlite  # noqa: PLC0415 - it needs every model
+
         version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
         if tuple(map(int, version.split("."))) < _STRICT_TABLES:
             raise ConfigurationError(

@@ -1,9 +1,11 @@
 """What a search asks of a database."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from undercroft.core.searchtext import Query
+if TYPE_CHECKING:
+    from undercroft.core.searchtext import Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +15,7 @@ class Criteria:
     ``from_id`` is included and ``to_id`` not; ``before`` is the last hit of the page before.
     """
 
-    query: Query
+    query: "Query"
     ranked: bool
     limit: int
     before: UUID | None = None

@@ -22,7 +22,7 @@ from undercroft.core.dialects.criteria import Criteria
 from undercroft.core.dialects.sqlite_connection import FileConnection
 from undercroft.core.dialects.sqlite_views import rights
 from undercroft.core.door.sqlite import SqliteDoor
-from undercroft.core.schema import SCHEMA, SQLITE_FUNCTIONS, Base
+from undercroft.core.schema import SCHEMA, SQLITE_FUNCTIONS, every_table
 from undercroft.core.slowlog import SlowLog
 from undercroft.core.statement import Prepared, prepare
 from undercroft.core.tx import Port, Tx
@@ -187,7 +187,7 @@ class SqliteDialect(Dialect):
 
     @override
     def describe(self, tx: Tx) -> Description:
-        names = [table.name for table in Base.metadata.sorted_tables if table.schema == SCHEMA]
+        names = [table.name for table in every_table().sorted_tables if table.schema == SCHEMA]
         counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM main.{name}" for name in names)
         tables = [TableStats(name, rows, None) for name, rows in tx.sql(counts)]
         facts = "SELECT sqlite_version(), page_count * page_size FROM pragma_page_count, pragma_page_size"
@@ -229,7 +229,7 @@ class SqliteDialect(Dialect):
             raise UnderLegalHold
         sqlite_search.forget_tenant(tx, tenant_id)
         removed = 0
-        for table in reversed(Base.metadata.sorted_tables):
+        for table in reversed(every_table().sorted_tables):
             if table.schema == SCHEMA and "tenant_id" in table.c:
                 removed += tx.run(table.delete().where(table.c.tenant_id == bindparam("id")), {"id": tenant_id})
         return removed

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Table
 
-from undercroft.core.schema import SCHEMA, Base
+from undercroft.core.schema import SCHEMA, Base, every_table
 
 TENANT = "undercroft_tenant"
 """The SQL function that gives the tenant's id, NULL where none is entered."""
@@ -70,8 +70,9 @@ def catalogue(connection: sqlite3.Connection) -> Catalogue:
     A table of ours without a tenant is closed, and one that is only on SQLite too: it is derived from others. Users'
     models share our base, and so the walls where they have a tenant_id.
     """
+    tables = every_table().tables.values()
     users = {table.name for table, model in _mapped() if not model.__module__.startswith("undercroft.")}
-    ours = {table.name: table for table in Base.metadata.tables.values() if table.name not in users}
+    ours = {table.name: table for table in tables if table.name not in users}
     walled = {table.name for table, _ in _mapped() if "tenant_id" in table.c} | VIEWS
     closed = {name for name, table in ours.items() if "tenant_id" not in table.c or table.info.get("engines")} - walled
     here: dict[str, str] = dict(

@@ -12,15 +12,14 @@ variables of every frame shows none of it. No local variable below holds a plain
 import hmac
 import os
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import Secret, SecretBytes, SecretStr
 
 from undercroft.errors import InvalidInput, SealBroken
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAGIC: Final = b"UC\x01"
 KEY_BYTES: Final = 32
@@ -133,6 +132,8 @@ def open_(key: Key, context: bytes, sealed: bytes) -> Hidden:
         raise SealBroken
     cipher, commitment = _derived(key, context, sealed[SALT])
     if hmac.compare_digest(commitment, sealed[COMMITMENT]):
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+
         header = sealed[:HEADER]
         try:
             opened = SecretBytes(cipher.decrypt(_NONCE, sealed[HEADER:], packed(header, context)))
@@ -143,8 +144,13 @@ def open_(key: Key, context: bytes, sealed: bytes) -> Hidden:
     raise SealBroken
 
 
-def _derived(key: Key, context: bytes, salt: bytes) -> tuple[AESGCM, bytes]:
+def _derived(key: Key, context: bytes, salt: bytes) -> "tuple[AESGCM, bytes]":
     """Derive the cipher of one value and the commitment to its key and place (RFC 5869, 64 bytes)."""
+    # OpenSSL takes long to load, and most programs seal nothing.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     derived = HKDF(SHA256(), 2 * KEY_BYTES, salt, packed(_DOMAIN, context)).derive(key.material.get_secret_value())
     return AESGCM(derived[:KEY_BYTES]), derived[KEY_BYTES:]
 

@@ -3,7 +3,6 @@
 import importlib
 from typing import Protocol, runtime_checkable
 
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 from pydantic import SecretBytes
 
 from undercroft.core.seal.envelope import KEY_BYTES
@@ -37,10 +36,14 @@ class LocalKeyProvider:
 
     def wrap(self, key: bytes) -> bytes:
         """Encrypt a key."""
+        from cryptography.hazmat.primitives.keywrap import aes_key_wrap  # noqa: PLC0415 - as in the envelope
+
         return aes_key_wrap(self._key.get_secret_value(), key)
 
     def unwrap(self, wrapped: bytes) -> bytes:
         """Decrypt a key; raises KeysUnavailable for one that is wrapped otherwise."""
+        from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap  # noqa: PLC0415
+
         try:
             return aes_key_unwrap(self._key.get_secret_value(), wrapped)
         except (InvalidUnwrap, ValueError):

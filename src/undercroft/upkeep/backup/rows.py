@@ -17,7 +17,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 
-from undercroft.core.schema import SCHEMA, Base, Binary, UtcDateTime, Uuid
+from undercroft.core.schema import SCHEMA, Binary, UtcDateTime, Uuid, every_table
 from undercroft.errors import BackupRefused, DatabaseNotEmpty, InvalidInput, UnderLegalHold
 from undercroft.upkeep.backup.container import Reader, Writer
 from undercroft.upkeep.backup.records import Backup, BackupPart, BackupTable
@@ -52,7 +52,7 @@ def tables(engine: str, names: Sequence[str] | None = None) -> list[Table]:
     """
     ours = [
         table
-        for table in Base.metadata.sorted_tables
+        for table in every_table().sorted_tables
         if table.schema == SCHEMA and engine in table.info.get("engines", {engine}) and "tenant_id" in table.c
     ]
     if names is None:
