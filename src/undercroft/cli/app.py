@@ -37,6 +37,7 @@ from undercroft.cli import (
     users,
 )
 from undercroft.cli.failures import INTERRUPTED, PIPE_CLOSED, USER, advised, answer, exit_code
+from undercroft.cli.interrupts import keep_interrupts
 from undercroft.cli.invocation import Invocation, group, with_options
 from undercroft.cli.output import Facts, Output
 
@@ -65,6 +66,7 @@ for part in PARTS:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and end the process with its code."""
+    keep_interrupts()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

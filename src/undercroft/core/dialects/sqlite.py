@@ -123,10 +123,12 @@ class SqlitePort(Port):
         if self._begun and not self.connection.in_transaction:
             raise DatabaseError("SQLite has rolled the whole transaction back", hint="see the error before this one")
         start = time.perf_counter()
-        self.connection.deadline = start + self.connection.limit
+        self.connection.deadline, self.connection.overdue = start + self.connection.limit, False
         try:
             return call()
         except (sqlite3.Error, OverflowError) as error:
+            if isinstance(error, sqlite3.OperationalError):
+                self.connection.tell_interrupt(error)
             raise _meaning(error) from error
         finally:
             self.connection.deadline = math.inf

@@ -79,6 +79,7 @@ class FileConnection(sqlite3.Connection):
 
     limit = math.inf
     deadline = math.inf
+    overdue = False
 
     def keep_to(self, limit: float) -> None:
         """Let each statement take this many seconds at most."""
@@ -87,7 +88,10 @@ class FileConnection(sqlite3.Connection):
 
         def late() -> bool:
             connection = me()
-            return connection is not None and time.perf_counter() > connection.deadline
+            if connection is None or time.perf_counter() <= connection.deadline:
+                return False
+            connection.overdue = True
+            return True
 
         self.set_progress_handler(late, STEPS)
 
@@ -112,13 +116,24 @@ class FileConnection(sqlite3.Connection):
             else:
                 return
 
+    def tell_interrupt(self, error: sqlite3.Error) -> None:
+        """Raise the KeyboardInterrupt that ended a statement which was not overdue.
+
+        Ctrl-C that comes in the handler is dropped by sqlite3, which says that the statement was interrupted.
+        """
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT and not self.overdue:
+            raise KeyboardInterrupt from error
+
     @contextmanager
     def limited(self, seconds: float | None = None) -> Generator[None, None, None]:
         """Set the deadline of the statements in the block."""
-        before = self.deadline
+        before, self.overdue = self.deadline, False
         self.deadline = time.perf_counter() + (self.limit if seconds is None else seconds)
         try:
             yield
+        except sqlite3.OperationalError as error:
+            self.tell_interrupt(error)
+            raise
         finally:
             self.deadline = before
 
