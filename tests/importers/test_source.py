@@ -218,6 +218,16 @@ def test_changed_bytes_are_refused_or_harmless(changes, tmp_path):
         assert {zlib.crc32(value) for value in found.values()} <= {zlib.crc32(v.encode()) for v in FILES.values()}
 
 
+def test_a_name_that_says_to_be_utf8_and_is_not_is_refused(tmp_path):
+    made = archive(tmp_path / "x.zip", FILES)
+    data = bytearray(made.read_bytes())
+    data[7] |= 0x08  # of the first file's own header, whose name begins at 30
+    data[30] = 0xFF
+    made.write_bytes(data)
+    with pytest.raises(SourceRefused, match=r"channels\.json cannot be read"):
+        opened(made)
+
+
 def test_names_written_as_utf8_without_a_flag_are_read(tmp_path):
     made = archive(tmp_path / "x.zip", {"東京/2020-01-01.json": "[]", "FC:F1:canvas/2020-01-01.json": "[]"})
     data = bytearray(made.read_bytes())

@@ -93,7 +93,7 @@ class Source(ABC):
         """Open one of `entries` for reading; raises SourceRefused where that fails, now or at any later byte."""
         try:
             stream = self._stream(file)
-        except (BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        except (BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
             raise SourceRefused(f"{file} cannot be read", file=file) from error
         with stream:
             yield Reader(stream, file, expected=self._declared(file))
