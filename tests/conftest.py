@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+from sqlalchemy import make_url
 
 from tests import databases, servers
 from tests.colours import Driven, LoopThread
@@ -159,6 +160,35 @@ def shared_database() -> Iterator[Callable[[str], str]]:
             return addresses[server]
 
         yield address
+
+
+@pytest.fixture(scope="session")
+def template_database() -> Iterator[Callable[[str], str]]:
+    """Gives the name of a migrated database on a server that nobody is connected to."""
+    names: dict[str, str] = {}
+    with ExitStack() as lifetimes:
+
+        def name(server: str) -> str:
+            if server not in names:
+                admin = lifetimes.enter_context(databases.created(servers.url(server)))
+                databases.migrated(servers.url(server), admin)
+                names[server] = make_url(admin).database or ""
+            return names[server]
+
+        yield name
+
+
+@pytest.fixture
+def own_database_url(
+    engine: str, tmp_path: Path, migrated_file: Path, template_database: Callable[[str], str]
+) -> Iterator[str]:
+    """As `database_url`, for tests that look at all tenants: a database that holds nobody else's."""
+    if engine == "sqlite":
+        shutil.copy(migrated_file, tmp_path / FILE)
+        yield _sqlite(tmp_path)
+        return
+    with databases.created(servers.url(engine), like=template_database(engine)) as admin:
+        yield databases.changed(admin, username=databases.LOGIN, password=databases.LOGIN)
 
 
 @pytest.fixture(scope="session")

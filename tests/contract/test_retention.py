@@ -21,6 +21,11 @@ ARCHIVED = datetime(2023, 11, 14, 22, 13, 20, 100, tzinfo=UTC)
 OWN = {"audit_links", "upkeep_runs", "audit_events", "retention_policies", "legal_holds"}
 
 
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    return own_database_url
+
+
 def ago(**period: float) -> datetime:
     return NOW - timedelta(**period)
 

@@ -9,16 +9,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
-from undercroft import Store, errors
-from undercroft.core.operation import operation
-from undercroft.core.scope import FLEET
-from undercroft.upkeep.models import FLEET_ID, UpkeepRun
+from undercroft import errors
 from undercroft.upkeep.retention import running
 
 EVERY = timedelta(seconds=1)
-_FORGET = update(UpkeepRun).where(UpkeepRun.tenant_id == FLEET_ID).values(next_run_at=None)
+
+
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    return own_database_url
 
 
 @pytest.fixture
@@ -35,13 +35,6 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return done
 
 
-@pytest.fixture
-def never_run(database_url: str) -> None:
-    """Lets the next run be due: a PostgreSQL database is shared by the tests of a worker."""
-    with Store(database_url) as store:
-        store._engine.run(FLEET, operation(lambda tx: tx.run(_FORGET)))
-
-
 def _until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -49,7 +42,6 @@ def _until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.usefixtures("never_run")
 def test_it_runs_at_once_again_later_and_not_after_its_end(store, tenant, runs):
     with store.upkeep.scheduler(every=EVERY):
         _until(lambda: len(runs) >= 2)
@@ -61,7 +53,6 @@ def test_it_runs_at_once_again_later_and_not_after_its_end(store, tenant, runs):
     assert len(runs) == number
 
 
-@pytest.mark.usefixtures("never_run")
 def test_of_two_that_wait_one_does_the_run(store, colour, database_url, open_store, runs):
     other = open_store(colour, database_url)
     with store.upkeep.scheduler(every=timedelta(hours=1)), other.upkeep.scheduler(every=timedelta(hours=1)):
@@ -70,7 +61,6 @@ def test_of_two_that_wait_one_does_the_run(store, colour, database_url, open_sto
     assert len(runs) == 1
 
 
-@pytest.mark.usefixtures("never_run")
 def test_an_error_is_logged_and_the_next_run_comes(store, monkeypatch, caplog):
     real, calls = running.run_while, []
 
