@@ -63,6 +63,17 @@ def test_an_orm_session_shares_the_commit(tenant):
     assert tenant.users.list() == []
 
 
+def test_a_session_takes_statements_about_tables_and_text(tenant):
+    tenant.users.ensure("U1")
+    table = models.User.__table__
+    with tenant.session() as session:
+        assert session.execute(sa.select(table.c.native_id)).all() == [("U1",)]
+        assert session.scalar(sa.select(sa.func.count()).select_from(table)) == 1
+        assert session.execute(sa.text("SELECT 1 + 1")).scalars().all() == [2]
+        assert session.execute(sa.update(table).values(name="Ada")).rowcount == 1
+    assert tenant.users.get("U1").name == "Ada"
+
+
 def test_a_session_by_itself_commits(tenant):
     tenant.users.ensure("U1", name="Ada")
     with tenant.session() as session:

@@ -52,6 +52,9 @@ class WalledCursor(sqlite3.Cursor):
         """The rowid of the last row inserted, which sqlite3 forgets when a trigger ends."""
         return self.walls.last_rowid or super().lastrowid
 
+    async def _async_soft_close(self) -> None:
+        """Do nothing where SQLAlchemy's AsyncSession has read a result: the cursor of an awaited driver has this."""
+
 
 class WalledConnection:
     """A connection as SQLAlchemy's sessions use it, behind the walls of who is entered; its transactions are ours."""
