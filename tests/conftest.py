@@ -6,6 +6,7 @@ database for each worker: tests in it are kept apart by their tenants, whose nam
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,6 +63,8 @@ KEYS = "uck1_dW5kZXJjcm9mdCB0ZXN0cyB1bmRlcmNyb2Z0IHRlc3Q"
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("UNDERCROFT_KEYS", KEYS)
+    # Whoever runs in a shell's background ignores Ctrl-C, and so would the programs that a test sends one to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lifetime = ExitStack()
     lifetime.enter_context(servers.run())
     config.add_cleanup(lifetime.close)
