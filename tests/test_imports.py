@@ -61,6 +61,12 @@ def test_a_model_of_the_users_finds_ours_beside_it():
     assert _printed(f"import undercroft\n{code}") == ["True"]
 
 
+def test_a_rotation_of_keys_knows_every_sealed_column():
+    code = "from undercroft import Store\nfrom undercroft.keys import resealing\n"
+    code += "print(*sorted({column.table.name for column in resealing.every_sealed_column()}))"
+    assert _printed(code) == ["config_audit", "configurations", "secrets"]
+
+
 def test_a_store_on_a_file_brings_no_servers_driver(tmp_path: Path):
     brought = _brought_by(f"import undercroft\nundercroft.Store('sqlite:///{tmp_path}/bot.db').default.users.list()")
     assert brought & EXTRAS == set()

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, bindparam, delete, func, literal_colu
 from sqlalchemy.dialects.postgresql import insert
 
 from undercroft.core.clock import utc_now
-from undercroft.core.seal.columns import SEALED, SealedColumn
+from undercroft.core.seal.columns import SealedColumn, every_sealed_column
 from undercroft.core.seal.envelope import Key, seal
 from undercroft.core.seal.keyring import Keyring
 from undercroft.errors import UndercroftError
@@ -28,7 +28,7 @@ SHOWN = 20
 def counts(connection: Connection) -> dict[bytes, int]:
     """Count all sealed values by the id of their key."""
     found: dict[bytes, int] = {}
-    for column in SEALED.values():
+    for column in every_sealed_column():
         under = _key_id(column)
         counted = select(under, func.count()).where(column.column.is_not(None)).group_by(under)
         for key_id, number in connection.execute(counted):
@@ -51,7 +51,7 @@ class Resealing:
 
         What another process sealed under an old key meanwhile is found by that count, and done as well.
         """
-        for column in SEALED.values():
+        for column in every_sealed_column():
             self._column(column, self._reached(column))
         left = self._left()
         for _ in range(PASSES):
@@ -59,7 +59,7 @@ class Resealing:
             if not any(self._keys.ring.get(key_id) for key_id in left):
                 break
             self.broken.clear()
-            for column in SEALED.values():
+            for column in every_sealed_column():
                 self._column(column, None)
             left = self._left()
             if self.values == before:  # none of them can be opened

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -14,8 +15,13 @@ from undercroft.errors import InvalidInput
 if TYPE_CHECKING:
     from undercroft.core.tx import Tx
 
-SEALED: Final[dict[tuple[str, str], "SealedColumn"]] = {}
-"""Every column of sealed values by table and name; what is not here is not sealed anew when the key changes."""
+_SEALED: Final[dict[tuple[str, str], "SealedColumn"]] = {}
+
+
+def every_sealed_column() -> list["SealedColumn"]:
+    """Return every column of sealed values, whichever slices were used so far: all are sealed anew with a new key."""
+    import_module("undercroft.models")
+    return list(_SEALED.values())
 
 
 class SealedColumn:
@@ -31,7 +37,7 @@ class SealedColumn:
         self.column: Column[Any] = table.c[column]
         self.key: list[Column[Any]] = [table.c[name] for name in names]
         self.version: Column[Any] | None = None if version is None else table.c[version]
-        SEALED[table.name, column] = self
+        _SEALED[table.name, column] = self
 
     def seal(self, tx: "Tx", key: Sequence[Any], value: str | bytes | Hidden, *, version: int = 0) -> bytes:
         """Seal a value for a row of the transaction's tenant; pure computing.
