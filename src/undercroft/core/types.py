@@ -20,6 +20,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 from sqlalchemy.types import TypeDecorator
 
 from undercroft.core.clock import EPOCH, micros
+from undercroft.core.ids import of_int
 from undercroft.errors import InvalidInput
 
 _Processor = Callable[[Any], Any]
@@ -238,7 +239,7 @@ def _bytes_of(value: UUID | None) -> bytes | None:
 
 
 def _uuid_of(value: bytes | None) -> UUID | None:
-    return None if value is None else UUID(bytes=value)
+    return None if value is None else of_int(int.from_bytes(value))
 
 
 def _in_utc(value: datetime | None) -> datetime | None:
