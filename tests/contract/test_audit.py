@@ -127,7 +127,7 @@ def test_a_failing_gathering_is_replayed_one_by_one(database_url, monkeypatch):
 
     def picky(tx, events):
         batches.append(len(events))
-        if any(event.data["n"] == 7 for event in events):
+        if any(event.data["n"] == 7 for event, _ in events):
             raise errors.CheckViolation
         return append(tx, events)
 

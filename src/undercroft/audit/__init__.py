@@ -23,7 +23,7 @@ __all__ = [
 class Audit(Slice[C]):
     """A tenant's audit trail."""
 
-    log = gathered(ops.new_event, ops.append, many="append")
+    log = gathered(ops.new_event, ops.append, many="append", prepare=ops.prepare)
     recent = operation(ops.recent, access="read")
     failures = operation(ops.failures, access="read")
     search = operation(ops.search, access="read")

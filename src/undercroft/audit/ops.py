@@ -1,7 +1,6 @@
 """Operations on the audit trail: it is written and read, never changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,14 +10,16 @@ from typing_extensions import Unpack
 
 from undercroft.audit import sealing
 from undercroft.audit.models import AuditEvent as Row
-from undercroft.audit.records import AuditEvent, EventFields, NewEvent, Status
+from undercroft.audit.records import AuditEvent, EventFields, NewEvent, Status, Written
 from undercroft.audit.redaction import redacted, redacted_text
 from undercroft.audit.rules import STATUSES, event_bytes, event_hash
 from undercroft.core import ids
 from undercroft.core.clock import require_aware, utc_now
 from undercroft.core.pages import Filtered, check_limit
+from undercroft.core.runtime.place import Place
+from undercroft.core.scope import Scope
 from undercroft.core.tx import Tx
-from undercroft.errors import InvalidInput
+from undercroft.errors import InvalidInput, TenantNotSet
 
 _COLUMNS = (
     Row.id,
@@ -36,7 +37,7 @@ _COLUMNS = (
     Row.data,
     Row.event_hash,
 )
-_FIELDS = tuple(column.key for column in _COLUMNS)
+_TOLD = NewEvent._fields[2:]
 _SEARCH = Filtered(
     select(*_COLUMNS).where(Row.tenant_id == bindparam("tenant_id")).order_by(Row.id.desc()).limit(bindparam("limit")),
     actor=Row.actor == bindparam("actor"),
@@ -101,17 +102,26 @@ def new_event(
     )
 
 
-def append(tx: Tx, events: Sequence[NewEvent]) -> list[AuditEvent]:
+def prepare(scope: Scope, place: Place, told: NewEvent) -> Written:
+    """Take the secrets out of an event, write it down as its final bytes, and hash them."""
+    if scope.tenant_id is None:
+        raise TenantNotSet
+    return _written(scope.tenant_id, place.sensitive, told)
+
+
+def append(tx: Tx, events: Sequence[NewEvent | Written]) -> list[AuditEvent]:
     """Store events with their final bytes."""
-    stored, rows = [], []
-    for told in events:
-        event = _without_secrets(told, tx.dialect.sensitive)
-        written = event_bytes(tx.tenant_id, event.id, event.occurred_at, event.told())
-        kept = AuditEvent.of(event, event_hash(written))
-        stored.append(kept)
-        rows.append({"canonical": written, "tenant_id": tx.tenant_id, **kept.fields()})
-    sealing.store(tx, rows)
-    return stored
+    written = [
+        event if isinstance(event, Written) else _written(tx.tenant_id, tx.dialect.sensitive, event) for event in events
+    ]
+    sealing.store(tx, written)
+    return [one.event for one in written]
+
+
+def _written(tenant: UUID, sensitive: frozenset[str], told: NewEvent) -> Written:
+    event = _without_secrets(told, sensitive)
+    document = event_bytes(tenant, event.id, event.occurred_at, dict(zip(_TOLD, event[2:], strict=True)))
+    return Written(AuditEvent(*event, event_hash(document)), document)
 
 
 def _without_secrets(event: NewEvent, names: frozenset[str]) -> NewEvent:
@@ -119,7 +129,7 @@ def _without_secrets(event: NewEvent, names: frozenset[str]) -> NewEvent:
     description, user_agent = redacted_text(event.description), redacted_text(event.user_agent or "")
     if data is event.data and description is event.description and user_agent == (event.user_agent or ""):
         return event
-    return replace(event, data=data, description=description, user_agent=user_agent or event.user_agent)
+    return event._replace(data=data, description=description, user_agent=user_agent or event.user_agent)
 
 
 def log(tx: Tx, event_type: str, **fields: Unpack[EventFields]) -> AuditEvent:
@@ -156,7 +166,7 @@ def search(
         before=before,
         limit=check_limit(limit),
     )
-    return [AuditEvent(**dict(zip(_FIELDS, row, strict=True))) for row in tx.rows(statement, used)]
+    return [AuditEvent(*row) for row in tx.rows(statement, used)]
 
 
 def recent(tx: Tx, *, limit: int = 50) -> list[AuditEvent]:
@@ -171,4 +181,4 @@ def failures(tx: Tx, *, hours: float = 24, limit: int = 100) -> list[AuditEvent]
         raise InvalidInput(message, field="hours")
     since = ids.floor(tx.now - timedelta(hours=hours))
     statement, used = _SEARCH.given(failed=True, since=since, limit=check_limit(limit))
-    return [AuditEvent(**dict(zip(_FIELDS, row, strict=True))) for row in tx.rows(statement, used)]
+    return [AuditEvent(*row) for row in tx.rows(statement, used)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 from uuid import UUID
 
 Status = Literal["success", "failure", "denied"]
@@ -24,8 +24,7 @@ class EventFields(TypedDict, total=False):
     data: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """Something that somebody did or tried, on its way into the trail."""
 
     id: UUID
@@ -42,40 +41,35 @@ class NewEvent:
     user_agent: str | None
     data: Mapping[str, Any]
 
-    def told(self) -> dict[str, Any]:
-        """Return what was said of it, in a new dict."""
-        return {
-            "event_type": self.event_type,
-            "category": self.category,
-            "action": self.action,
-            "status": self.status,
-            "description": self.description,
-            "actor": self.actor,
-            "resource_type": self.resource_type,
-            "resource_id": self.resource_id,
-            "ip": self.ip,
-            "user_agent": self.user_agent,
-            "data": self.data,
-        }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEvent(NewEvent):
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
     """An event as it was written; never changed.
 
     ``event_hash`` is the SHA-256 that `rules.event_hash` computes over the event's canonical bytes.
     """
 
+    id: UUID
+    occurred_at: datetime
+    event_type: str
+    category: str
+    action: str
+    status: Status
+    description: str
+    actor: str | None
+    resource_type: str | None
+    resource_id: str | None
+    ip: str | None
+    user_agent: str | None
+    data: Mapping[str, Any]
     event_hash: bytes
 
-    @classmethod
-    def of(cls, event: NewEvent, event_hash: bytes) -> Self:
-        """Return an event as it was written."""
-        return cls(id=event.id, occurred_at=event.occurred_at, event_hash=event_hash, **event.told())
 
-    def fields(self) -> dict[str, Any]:
-        """Return the columns of its row but those of the bytes and of the tenant."""
-        return {"id": self.id, "occurred_at": self.occurred_at, "event_hash": self.event_hash, **self.told()}
+class Written(NamedTuple):
+    """An event on its way into the trail, with its canonical bytes."""
+
+    event: AuditEvent
+    document: bytes
 
 
 Kind = Literal["edited", "deleted", "inserted", "reordered", "broken", "truncated", "rewritten", "foreign"]

@@ -36,12 +36,14 @@ def redacted(value: Any, extra: frozenset[str] = frozenset()) -> Any:
     """
     if isinstance(value, str):
         return redacted_text(value)
-    if isinstance(value, Mapping):
-        kept = {
-            key: REDACTED if is_sensitive(key, extra) and part is not None else redacted(part, extra)
-            for key, part in value.items()
-        }
-        return value if all(kept[key] is part for key, part in value.items()) else kept
+    if isinstance(value, (dict, Mapping)):
+        kept: dict[Any, Any] | None = None
+        for key, part in value.items():
+            new = REDACTED if part is not None and is_sensitive(key, extra) else redacted(part, extra)
+            if new is not part:
+                kept = dict(value) if kept is None else kept
+                kept[key] = new
+        return value if kept is None else kept
     if isinstance(value, list | tuple):
         parts = [redacted(part, extra) for part in value]
         return value if all(new is old for new, old in zip(parts, value, strict=True)) else parts

@@ -21,6 +21,7 @@ NO_HASH = bytes(32)
 STATUSES = ("success", "failure", "denied")
 
 _NOTHING = object()
+_TEXT = {str}
 
 EVENT_DOMAIN = b"undercroft/audit-event/1\0"
 LINK_DOMAIN = b"undercroft/audit-link/1\0"
@@ -36,19 +37,19 @@ def event_bytes(tenant_id: UUID, id_: UUID, occurred_at: datetime, fields: Mappi
         InvalidInput: ``data`` holds what JSON cannot keep exactly.
     """
     told = {name: value for name, value in fields.items() if value is not None}
-    told["tenant"] = str(tenant_id)
-    told["id"] = str(id_)
-    told["occurred_at"] = moment(occurred_at)
     data = told.pop("data", _NOTHING)
-    if all(type(value) is str for value in told.values()):
+    plain = set(map(type, told.values())) <= _TEXT
+    if plain and occurred_at.tzinfo is UTC and occurred_at.microsecond:  # else orjson writes no six decimals
+        told["tenant"], told["id"], told["occurred_at"] = tenant_id, id_, occurred_at
         told["format"] = FORMAT
         if data is not _NOTHING:
             told["data"] = orjson.Fragment(canonical(data, "$.data"))
         with suppress(orjson.JSONEncodeError):  # a lone surrogate: canonical() says where
-            written = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+            written = orjson.dumps(told, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
             if rb"\u0000" not in written:
                 return written
     told["format"] = FORMAT
+    told["tenant"], told["id"], told["occurred_at"] = str(tenant_id), str(id_), moment(occurred_at)
     return canonical(told if data is _NOTHING else {**told, "data": data})
 
 
@@ -67,7 +68,7 @@ def link_hash(tenant_id: bytes, sequence: int, event_id: bytes, event_hash: byte
 
 def moment(at: datetime) -> str:
     """Return a moment as events and checkpoints write it."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ transaction of its own right after the commit; the next call seals what a crash 
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, func, select
 
 from undercroft.audit.models import AuditArchive, AuditEvent as Row, AuditLink, AuditPending
+from undercroft.audit.records import AuditEvent, Written
 from undercroft.audit.rules import NO_HASH, Link, chained
 from undercroft.core.operation import gathered
 from undercroft.core.runtime.ports import Ports
@@ -23,6 +25,9 @@ MOST = 500
 """Events that are sealed in one transaction."""
 REMEMBERED = 10_000
 """Tenants whose chain's end a store remembers."""
+
+Hashed = tuple[UUID, bytes]
+"""The id of an event, and its hash."""
 
 EVENTS = Row.metadata.tables["undercroft.audit_events"]
 LINKS = Row.metadata.tables["undercroft.audit_links"]
@@ -53,21 +58,21 @@ _TAKE = (
 )
 
 
-def store(tx: Tx, rows: Sequence[Params]) -> None:
-    """Store rows of audit_events, in the order in which they are to stand in the chain."""
+def store(tx: Tx, events: Sequence[Written]) -> None:
+    """Store events, in the order in which they are to stand in the chain."""
+    hashes = [(event.id, event.event_hash) for event, _ in events]
     if tx.alone:
-        _store_and_seal(tx, rows)
-    elif tx.dialect.one_writer:
-        tx.insert_many(EVENTS, rows, conflict="error")
-        if _seal(tx, _hashes(rows)):
-            _seal_pending(tx)
-    else:
-        tx.insert_many(EVENTS, rows, conflict="error")
-        tx.insert_many(PENDING, [_mark(tx, row) for row in rows], conflict="error")
+        _store_and_seal(tx, hashes, [document for _, document in events])
+        return
+    tx.insert_many(EVENTS, [_row(tx, *written) for written in events], conflict="error")
+    if not tx.dialect.one_writer:
+        tx.insert_many(PENDING, [_mark(tx, *pair) for pair in hashes], conflict="error")
         tx.afterwards(SEAL)
+    elif _seal(tx, hashes):
+        _seal_pending(tx)
 
 
-def _store_and_seal(tx: Tx, rows: Sequence[Params]) -> None:
+def _store_and_seal(tx: Tx, hashes: Sequence[Hashed], documents: Sequence[bytes]) -> None:
     ends: dict[Any, tuple[int, bytes]] = tx.dialect.remembered.setdefault("audit ends", {})
     tenant = tx.tenant_id
     end = ends.pop(tenant, None)  # put back once it is known to be the end still
@@ -76,9 +81,9 @@ def _store_and_seal(tx: Tx, rows: Sequence[Params]) -> None:
             end, pending = read_end(tx)
             if pending:
                 tx.afterwards(SEAL)
-        links = chained(tenant, end, _hashes(rows))
+        links = chained(tenant, end, hashes)
         try:
-            appended = tx.append_chained((EVENTS, rows), (LINKS, _rows(tx, links)), end=end)
+            appended = tx.append_chained(EVENTS, LINKS, documents, links, end=end)
         except UniqueViolation as error:
             if error.context.get("constraint") != LINKS.primary_key.name:
                 raise
@@ -110,7 +115,7 @@ def _seal_pending(tx: Tx) -> int:
     return len(taken)
 
 
-def _seal(tx: Tx, events: Sequence[tuple[Any, bytes]]) -> bool:
+def _seal(tx: Tx, events: Sequence[Hashed]) -> bool:
     end, pending = read_end(tx)
     try:
         tx.insert_many(LINKS, _rows(tx, chained(tx.tenant_id, end, events)), conflict="error")
@@ -119,12 +124,13 @@ def _seal(tx: Tx, events: Sequence[tuple[Any, bytes]]) -> bool:
     return pending
 
 
-def _hashes(rows: Sequence[Params]) -> list[tuple[Any, bytes]]:
-    return [(row["id"], row["event_hash"]) for row in rows]
+def _row(tx: Tx, event: AuditEvent, document: bytes) -> Params:
+    told = {name: getattr(event, name) for name in AuditEvent.__slots__}
+    return {"tenant_id": tx.tenant_id, "canonical": document, **told}
 
 
-def _mark(tx: Tx, row: Params) -> Params:
-    return {"tenant_id": tx.tenant_id, "event_id": row["id"], "event_hash": row["event_hash"]}
+def _mark(tx: Tx, event_id: UUID, event_hash: bytes) -> Params:
+    return {"tenant_id": tx.tenant_id, "event_id": event_id, "event_hash": event_hash}
 
 
 def _rows(tx: Tx, links: Sequence[Link]) -> list[Params]:

@@ -7,12 +7,13 @@ whose concurrent calls share a statement. Each is a descriptor on a slice, whose
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, get_args, get_type_hints, overload
 
 from undercroft.core.runtime.base import Awaiting, Blocking, Ports
+from undercroft.core.runtime.place import Place
 from undercroft.core.scope import Scope
 from undercroft.core.seal.envelope import concealed
 from undercroft.core.tx import Tx
@@ -116,7 +117,8 @@ class gathered(_Declaration, Generic[P, R]):  # noqa: N801
     ``build`` turns a call's arguments into an item, and refuses wrong ones before they can meet anybody else's;
     ``append_many`` stores items and returns an outcome for each; ``single`` and ``many`` are its access with one item
     and with more. ``apart`` tells which items may share a statement: those of one value. ``check`` raises for a caller
-    whose outcome is a refusal, and for him alone. Inside a transaction it runs at once.
+    whose outcome is a refusal, and for him alone. ``prepare`` does what needs an item's tenant and no
+    database, while the statement before is under way. Inside a transaction an item is stored at once, as it was built.
     """
 
     def __init__(
@@ -128,13 +130,20 @@ class gathered(_Declaration, Generic[P, R]):  # noqa: N801
         many: Access = "write",
         apart: Callable[[Item], Hashable] | None = None,
         check: Callable[[R], R] | None = None,
+        prepare: Callable[[Scope, Place, Item], object] | None = None,
     ) -> None:
         super().__init__(build)
         self.apart = apart
+        self.prepare = prepare
         self.check: Callable[[R], R] = check or _unchecked
         self.single = operation(append_many, access=single)
         self.many = operation(append_many, access=many)
         self.keyed = operation(_one(build, append_many, self.check))
+
+    def item(self, scope: Scope, place: Place, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Build an item of a call's arguments, ready to be stored for its tenant."""
+        built: Any = self.fn(*args, **kwargs)
+        return built if self.prepare is None else self.prepare(scope, place, built)
 
     @overload
     def __get__(self, obj: None, owner: type | None = None) -> Self: ...

@@ -21,8 +21,20 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, Any]
 NOTHING: Params = {}
-Rows = tuple[Table, Sequence[Params]]
-"""Rows of one table, which all name the same columns."""
+ChainEnd = tuple[int, bytes]
+"""The sequence and hash of a chain's last link."""
+
+
+class ChainLink(Protocol):
+    """A link with the hashes, of 32 bytes each, of its event and of itself."""
+
+    @property
+    def event_hash(self) -> bytes:
+        """What the link says of its event."""
+
+    @property
+    def hash(self) -> bytes:
+        """What the next link continues."""
 
 
 class Port(Protocol):
@@ -139,13 +151,15 @@ class Tx:
         """Run the dialect's own SQL text (never a caller's) and return the driver's rows."""
         return self._port.fetch(text, arguments)
 
-    def append_chained(self, events: "Rows", links: "Rows", *, end: tuple[int, bytes]) -> bool:
-        """Insert rows and the links that chain them, all in one statement.
+    def append_chained(
+        self, events: Table, links: Table, documents: Sequence[bytes], chain: Sequence[ChainLink], *, end: ChainEnd
+    ) -> bool:
+        """Insert events, each the canonical JSON that holds its columns, and their links, all in one statement.
 
         ``end`` is the sequence and hash of the last link, (0, 32 zero bytes) before there is any. Returns False, and
         has inserted nothing, where the chain does not end with that one. For a transaction that is ``alone``.
         """
-        return self.dialect.append_chained(self._port, self.tenant_id, events, links, end)
+        return self.dialect.append_chained(self._port, self.tenant_id, (events, links), documents, chain, end)
 
     def afterwards(self, append: "gathered[[], Any]") -> None:
         """Have an append run once this transaction is durable, with those of others; its failure is nobody's.

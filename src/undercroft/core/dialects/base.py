@@ -17,7 +17,7 @@ from undercroft.core.statement import Prepared, prepare
 from undercroft.errors import UndercroftError
 
 if TYPE_CHECKING:
-    from undercroft.core.tx import Port, Rows, Tx
+    from undercroft.core.tx import ChainEnd, ChainLink, Port, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,16 @@ class Dialect(abc.ABC):
         new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns}
         return update(table).where(*returned.is_it).values(new).returning(*returned.columns)
 
-    def append_chained(
-        self, port: "Port", tenant_id: UUID, events: "Rows", links: "Rows", end: tuple[int, bytes]
+    def append_chained(  # noqa: PLR0917 - called by position
+        self,
+        port: "Port",
+        tenant_id: UUID,
+        tables: tuple[Table, Table],
+        documents: Sequence[bytes],
+        chain: "Sequence[ChainLink]",
+        end: "ChainEnd",
     ) -> bool:
-        """Insert rows and their links in a statement that enters its tenant; see `Tx.append_chained`."""
+        """Insert events and their links in a statement that enters its tenant; see `Tx.append_chained`."""
         raise NotImplementedError  # where nothing is entered no transaction is alone
 
     def check_right(self, table: Table, verb: str) -> None:

@@ -36,7 +36,7 @@ from undercroft.core.dialects.postgresql_update import Context, upserted
 from undercroft.core.scope import Scope
 from undercroft.core.statement import Prepared, prepare
 from undercroft.core.tenant_seal import TenantSeal
-from undercroft.core.tx import Port, Rows, Tx
+from undercroft.core.tx import ChainEnd, ChainLink, Port, Tx
 from undercroft.core.types import BigInt, Text, UtcDateTime, Uuid
 from undercroft.errors import DatabaseUnavailable, InvalidInput, UndercroftError, from_sqlstate
 
@@ -156,13 +156,20 @@ class PostgresqlDialect(Dialect):
         tx.command("SET LOCAL plan_cache_mode = force_custom_plan")
 
     @override
-    def append_chained(self, port: Port, tenant_id: UUID, events: Rows, links: Rows, end: tuple[int, bytes]) -> bool:
-        key = ("chain", events[0].name, *events[1][0])
-        chain = self.remembered.get(key)
-        if chain is None:
-            chain = self.remembered[key] = ChainedInsert(self.sa, events, links, self._enter)
+    def append_chained(
+        self,
+        port: Port,
+        tenant_id: UUID,
+        tables: tuple[Table, Table],
+        documents: Sequence[bytes],
+        chain: Sequence[ChainLink],
+        end: ChainEnd,
+    ) -> bool:
+        insert: ChainedInsert | None = self.remembered.get(tables)
+        if insert is None:
+            insert = self.remembered[tables] = ChainedInsert(self.sa, *tables, self._enter)
         entered = tenant_id if self._seal is None else self._seal.context(tenant_id)
-        return chain.run(port, entered, events[1], links[1], end)
+        return insert.run(port, entered, documents, chain, end)
 
     @override
     def translate(self, error: BaseException) -> UndercroftError | None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,9 +35,6 @@ __all__ = ["Awaiting", "AwaitingEngine", "Blocking", "BlockingEngine", "Ports"]
 class Blocking(abc.ABC):
     """Runs declarations for a Store."""
 
-    def __init__(self) -> None:
-        self._gatherings = BlockingGatherings()
-
     @property
     @abc.abstractmethod
     def facts(self) -> Facts:
@@ -59,11 +56,9 @@ class Blocking(abc.ABC):
     def validate(self) -> tuple[int, int]:
         """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
 
+    @abc.abstractmethod
     def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Append one item, together with those of threads that come while the statement before is under way."""
-        if scope.idempotency_key is not None:
-            return self.run(scope, append.keyed, *args, **kwargs)
-        return append.check(self._gatherings.add(scope, append, append.fn(*args, **kwargs), self.run))
 
     def follow(self, scope: Scope, later: "list[gathered[[], Any]]") -> None:
         """Run what a transaction wanted run once it was durable."""
@@ -109,9 +104,6 @@ class Blocking(abc.ABC):
 class Awaiting(abc.ABC):
     """Runs declarations for an AsyncStore."""
 
-    def __init__(self) -> None:
-        self._gatherings = Gatherings()
-
     @property
     @abc.abstractmethod
     def facts(self) -> Facts:
@@ -137,11 +129,9 @@ class Awaiting(abc.ABC):
     async def validate(self) -> tuple[int, int]:
         """Try every idle connection and drop those that do not answer; returns how many were tried and dropped."""
 
+    @abc.abstractmethod
     async def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         """Append one item, together with those that come while the statement before is under way."""
-        if scope.idempotency_key is not None:
-            return await self.run(scope, append.keyed, *args, **kwargs)
-        return append.check(await self._gatherings.add(scope, append, append.fn(*args, **kwargs), self.run))
 
     async def follow(self, scope: Scope, later: "list[gathered[[], Any]]") -> None:
         """Run what a transaction wanted run once it was durable."""
@@ -192,6 +182,16 @@ class BlockingEngine(Blocking):
 
     place: Place
 
+    def __init__(self) -> None:
+        self._gatherings = BlockingGatherings()
+
+    @override
+    def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        if scope.idempotency_key is not None:
+            return self.run(scope, append.keyed, *args, **kwargs)
+        item = append.item(scope, self.place, args, kwargs)
+        return append.check(self._gatherings.add(scope, append, item, self.run))
+
     @override
     def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:
         return recall.blocking(self, scope, asked) if recall.is_remembered(scope) else super().recalling(scope, asked)
@@ -227,7 +227,19 @@ class BlockingEngine(Blocking):
 class AwaitingEngine(Awaiting):
     """A runner that owns connections."""
 
+    _together: ClassVar[bool] = False
+    """How its appends are gathered."""
     place: Place
+
+    def __init__(self) -> None:
+        self._gatherings = Gatherings(together=self._together)
+
+    @override
+    async def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
+        if scope.idempotency_key is not None:
+            return await self.run(scope, append.keyed, *args, **kwargs)
+        item = append.item(scope, self.place, args, kwargs)
+        return append.check(await self._gatherings.add(scope, append, item, self.run))
 
     @override
     def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:

@@ -23,32 +23,49 @@ _Key = tuple[UUID | None, int, Hashable]
 
 
 class Gatherings:
-    """For each tenant, kind of append and what keeps items apart, those that wait while a statement is under way."""
+    """For each tenant, kind of append and what keeps items apart, those that wait while a statement is under way.
 
-    def __init__(self) -> None:
+    With ``together`` a statement stores all who wait, once those who were just answered had their turn: where it runs in
+    a thread of this process, they would only take the interpreter from each other. Otherwise it stores half of all who
+    come again and again, so that the others make ready their next while a server is at work.
+    """
+
+    def __init__(self, *, together: bool = False) -> None:
+        self._together = together
         self._waiting: dict[_Key, list[tuple[Any, asyncio.Future[Any]]]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
 
     async def add(self, scope: Scope, append: "gathered[..., Any]", item: Any, run: Run) -> Any:
-        """Store an item and return its outcome; cancelling the wait does not take the item back."""
+        """Store an item and return its outcome; cancelling may leave it stored.
+
+        Who finds nobody before him stores his own at once, without a task; those who come meanwhile are stored for.
+        """
         key = _key(scope, append, item)
         waiting = self._waiting.get(key)
-        outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if waiting is not None:
+            outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             waiting.append((item, outcome))
-        else:
-            self._waiting[key] = [(item, outcome)]
-            flush = asyncio.create_task(self._flush(key, scope, append, run))
-            self._flushes.add(flush)  # the loop keeps only a weak reference
-            flush.add_done_callback(self._flushes.discard)
-        return await outcome
+            return await outcome
+        waiting = self._waiting[key] = []
+        try:
+            return (await run(scope, append.single, [item]))[0]
+        finally:
+            if waiting:
+                flush = asyncio.create_task(self._flush(key, scope, append, run))
+                self._flushes.add(flush)  # the loop keeps only a weak reference
+                flush.add_done_callback(self._flushes.discard)
+            else:
+                del self._waiting[key]
 
     async def _flush(self, key: _Key, scope: Scope, append: "gathered[..., Any]", run: Run) -> None:
-        waiting = self._waiting[key]
+        waiting, size = self._waiting[key], 1
         while waiting:
-            batch = waiting[:MOST]
-            del waiting[:MOST]
+            size = min(MOST, len(waiting), len(waiting) if self._together else (len(waiting) + size + 1) // 2)
+            batch = waiting[:size]
+            del waiting[:size]
             await self._store(batch, scope, append, run)
+            if self._together:
+                await asyncio.sleep(0)
         del self._waiting[key]
 
     async def _store(

@@ -74,9 +74,13 @@ class Facts:
 
 
 class Place(Protocol):
-    """Where a database is, whatever the colour: a server or a file; and the keys of the store."""
+    """Where a database is, whatever the colour: a server or a file; and the keys of the store.
+
+    ``sensitive`` are the names whose values the audit trail never holds, beside those that it knows itself.
+    """
 
     keys: Keyring
+    sensitive: frozenset[str]
     memory: Memory
     listener: Listener
 

@@ -49,6 +49,7 @@ class Server:
     def __init__(self, settings: Settings, history: History, slow: SlowLog, keys: Keyring) -> None:
         self._settings = settings
         self.keys = keys
+        self.sensitive = names(settings.audit_redact)
         self._history = history
         self._dialect: PostgresqlDialect | None = None
         self.address = settings.database
@@ -104,7 +105,7 @@ class Server:
     def attach(self, sa: SADialect) -> None:
         """Take over SQLAlchemy's dialect once it has seen the server."""
         self._dialect = PostgresqlDialect(sa, self._seal, pooled=self.pooled)
-        self._dialect.sensitive = names(self._settings.audit_redact)
+        self._dialect.sensitive = self.sensitive
 
     def facts(self, pool: dict[str, int], replica: Replica | None = None) -> Facts:
         """Say what is known without asking the server."""

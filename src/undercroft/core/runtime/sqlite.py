@@ -105,6 +105,8 @@ class BlockingSqlite(BlockingEngine):
 class AwaitingSqlite(AwaitingEngine):
     """Writes in one thread that shares commits, reads in a few; a point read runs on the loop if nothing blocks it."""
 
+    _together = True
+
     def __init__(self, file: SqliteFile, *, migrate: bool, patience: float) -> None:
         super().__init__()
         self._file = self.place = file

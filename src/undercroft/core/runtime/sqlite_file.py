@@ -46,7 +46,7 @@ class SqliteFile:
         self._history = history
         self.slow = slow
         self.dialect = SqliteDialect()
-        self.dialect.sensitive = names(settings.audit_redact)
+        self.dialect.sensitive = self.sensitive = names(settings.audit_redact)
         self.budget = Budget()
         self.memory = Memory(settings.max_remembered)
         self.listener = Listener(self.memory, self._heard)
