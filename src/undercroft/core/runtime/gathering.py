@@ -25,9 +25,9 @@ _Key = tuple[UUID | None, int, Hashable]
 class Gatherings:
     """For each tenant, kind of append and what keeps items apart, those that wait while a statement is under way.
 
-    With ``together`` a statement stores all who wait, once those who were just answered had their turn: where it runs in
-    a thread of this process, they would only take the interpreter from each other. Otherwise it stores half of all who
-    come again and again, so that the others make ready their next while a server is at work.
+    With ``together`` a statement stores all who wait, those included who were just answered and come again: where it
+    runs in a thread of this process, they would only take the interpreter from each other. Otherwise it stores half of
+    them, so that the others make ready their next while a server is at work.
     """
 
     def __init__(self, *, together: bool = False) -> None:
