@@ -13,7 +13,8 @@ from pathlib import Path
 from benchmarks.harness import Bench, Case, Row, Verdict
 
 HERE = Path(__file__).parent
-PACKAGES = ("SQLAlchemy", "asyncpg", "psycopg", "psycopg-pool", "greenlet", "orjson", "advanced-alchemy", "aiosqlite")
+PACKAGES = ("SQLAlchemy", "asyncpg", "psycopg", "psycopg-pool", "greenlet", "orjson", "redis")
+PEERS = [line.partition("==")[0].partition("[")[0] for line in (HERE / "peers.txt").read_text().splitlines()[1:]]
 HEAD = """# Results
 
 {date}; {machine}; Python {python}, PostgreSQL {postgres}, SQLite {sqlite}; {packages}.
@@ -105,7 +106,7 @@ def _short(ratio: float) -> str:
 
 
 def _versions() -> Iterator[str]:
-    for package in PACKAGES:
+    for package in (*PACKAGES, *PEERS):
         try:
             yield f"{package} {metadata.version(package)}"
         except metadata.PackageNotFoundError:

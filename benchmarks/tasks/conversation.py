@@ -7,7 +7,7 @@ limit keeps its messages in one table without tenants, without owners, titles, t
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -16,6 +16,7 @@ import asyncpg
 import orjson
 
 import undercroft
+from benchmarks import memories
 from benchmarks.databases import CONNECTIONS, Postgres, postgres, sqlite_file
 from benchmarks.harness import Bench, Contender, Operations, Target
 from benchmarks.tasks.point_read import no_reset
@@ -25,6 +26,8 @@ NUMBER, TITLE = 1, "Conversation turn: append one message, load the last 20"
 TENANT = "slack:T1"
 LENGTHS = {10: 256, 100: 64, 1000: 8, 10_000: 2}
 """How many threads there are of each length."""
+LONGEST_OF_PEERS = 1000
+"""Where most of them load all of a conversation to answer with its end."""
 LAST = 20
 TEXT = (
     "Could you compare last month's revenue by region with the same month a year ago, leave out the test accounts, and "
@@ -73,7 +76,7 @@ def _text(number: int) -> str:
     return orjson.dumps(_said(number)).decode()
 
 
-def _operations(turn: Turn) -> Operations:
+def _operations(turn: Turn, longest: int = max(LENGTHS)) -> Operations:
     """The same turn at every length, of a coroutine function or of a plain one."""
 
     def awaited(names: list[str]) -> Callable[[int], Awaitable[None]]:
@@ -91,7 +94,22 @@ def _operations(turn: Turn) -> Operations:
         return one
 
     kind = awaited if asyncio.iscoroutinefunction(turn) else plain
-    return {str(length): kind(_names(length)) for length in LENGTHS}
+    return {str(length): kind(_names(length)) for length in LENGTHS if length <= longest}
+
+
+@asynccontextmanager
+async def _peer(open_: Callable[..., AbstractAsyncContextManager[Turn]]) -> AsyncIterator[Operations]:
+    lengths = {name: length for length in LENGTHS if length <= LONGEST_OF_PEERS for name in _names(length)}
+    async with open_(lengths, _said, LAST) as turn:
+
+        async def one(name: str, number: int) -> Any:
+            return await turn(name, number)
+
+        yield _operations(one, LONGEST_OF_PEERS)
+
+
+def _peers(**named: Callable[..., AbstractAsyncContextManager[Turn]]) -> list[Contender]:
+    return [Contender(name.replace("_", " "), "peer", partial(_peer, open_)) for name, open_ in named.items()]
 
 
 @asynccontextmanager
@@ -197,15 +215,24 @@ async def run(bench: Bench) -> None:
             Contender("asyncpg, INSERT, then SELECT", "reference", partial(asyncpg_pool, db, statements=2)),
             Contender(name, "ours", partial(ours, db.settings())),
         ]
+        peers = _peers(
+            openai_agents_SQLAlchemySession=partial(
+                memories.agents_sqlalchemy,
+                db.owner.replace("postgresql:", "postgresql+asyncpg:"),
+                pool_size=CONNECTIONS,
+            ),
+            langchain_PostgresChatMessageHistory=partial(memories.langchain_postgres, db),
+            langgraph_AsyncPostgresSaver=partial(memories.langgraph_postgres, db),
+        )
+        wanted = [Target(name, 5, against=peer.name) for peer in peers]
         db.run(*(f"ALTER DATABASE {_quoted(db)} SET synchronous_commit = {state}" for state in ("off",)), "ANALYZE")
-        async with bench.opened(contenders) as live:
+        async with bench.opened([*contenders, *peers]) as live:
+            db.run("VACUUM ANALYZE")
             for length in LENGTHS:
-                await bench.compare(
-                    f"PostgreSQL, length {length}, c1", live, str(length), targets=[Target(name, at_least=0.75)]
-                )
-            await bench.compare(
-                "PostgreSQL, length 100, c32", live, "100", concurrency=32, targets=[Target(name, at_least=0.7)]
-            )
+                targets = [Target(name, 0.75), *wanted]
+                await bench.compare(f"PostgreSQL, length {length}, c1", live, str(length), targets=targets)
+            targets = [Target(name, 0.7), *wanted]
+            await bench.compare("PostgreSQL, length 100, c32", live, "100", concurrency=32, targets=targets)
         db.run(f"ALTER DATABASE {_quoted(db)} SET synchronous_commit = on")
         async with bench.opened(contenders) as live:
             await bench.compare("PostgreSQL, durable, length 100, c1", live, "100")
@@ -223,6 +250,13 @@ async def run(bench: Bench) -> None:
             Contender("sqlite3, in a thread", "reference", partial(sqlite_driver, bare, synchronous="FULL", hop=True)),
             Contender("undercroft Store", "ours", partial(ours_sync, settings)),
             Contender("undercroft AsyncStore", "ours", partial(ours, settings)),
+            *_peers(
+                openai_agents_SQLiteSession=partial(memories.agents_sqlite, path + ".agents"),
+                openai_agents_SQLAlchemySession=partial(
+                    memories.agents_sqlalchemy, f"sqlite+aiosqlite:///{path}.sqlalchemy"
+                ),
+                langgraph_AsyncSqliteSaver=partial(memories.langgraph_sqlite, path + ".langgraph"),
+            ),
         ]
         targets = [Target("undercroft Store", at_least=0.7), Target("undercroft AsyncStore", at_least=0.4)]
         async with bench.opened(contenders) as live:
