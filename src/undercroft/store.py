@@ -18,6 +18,7 @@ from undercroft.core import runtime
 from undercroft.core.idempotency import check_key
 from undercroft.core.noun import noun
 from undercroft.core.operation import C, operation, procedure
+from undercroft.core.runtime import outside
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking, BlockingEngine
 from undercroft.core.scope import FLEET, NOBODY, Scope
 from undercroft.core.seal import Keyring
@@ -149,7 +150,7 @@ def _opened(scope: Any, kind: Callable[[Any, Scope], Any]) -> Any:
 
 @contextmanager
 def _transaction(runner: Blocking, scope: Scope, kind: Callable[[Any, Scope], R]) -> Generator[R, None, None]:
-    with runner.transaction(scope) as inner:
+    with outside.blocking(runner, scope) as inner:
         yield kind(inner, scope)
 
 
@@ -157,7 +158,7 @@ def _transaction(runner: Blocking, scope: Scope, kind: Callable[[Any, Scope], R]
 async def _awaited_transaction(
     runner: Awaiting, scope: Scope, kind: Callable[[Any, Scope], R]
 ) -> AsyncGenerator[R, None]:
-    async with runner.transaction(scope) as inner:
+    async with outside.awaiting(runner, scope) as inner:
         yield kind(inner, scope)
 
 

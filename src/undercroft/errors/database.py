@@ -1,5 +1,7 @@
 """What the database reports, whichever engine and driver it speaks through."""
 
+from typing import ClassVar
+
 from undercroft.errors.root import UndercroftError
 
 
@@ -7,7 +9,7 @@ class DatabaseError(UndercroftError):
     """The database reported an error."""
 
     code = "database.error"
-    shown = ("constraint", "table", "column", "sqlstate")
+    shown: ClassVar[tuple[str, ...]] = ("constraint", "table", "column", "sqlstate")
     hint = "the driver's own error is this one's __cause__"
 
 
@@ -25,6 +27,14 @@ class CannotOpen(DatabaseUnavailable):
     code = "database.cannot-open"
     retryable = False
     hint = "check the file's directory and its rights, or that the server has a database of this name"
+
+
+class RedisUnavailable(DatabaseError):
+    """Redis cannot be reached, did not answer in time, or refused, and what was asked of it may be done or not."""
+
+    code = "redis.unavailable"
+    shown = ("reason",)
+    hint = "check that the server runs and that the address in UNDERCROFT_REDIS_URL is right"
 
 
 class PoolTimeout(DatabaseError):

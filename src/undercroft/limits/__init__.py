@@ -1,6 +1,7 @@
 """Limits that cannot be overspent: rates, quotas and budgets of a tenant, its users and its resources."""
 
 from undercroft.core.operation import C, Slice, gathered, operation
+from undercroft.core.scope import Scope
 from undercroft.limits import lease as leases, ops, taking
 from undercroft.limits.decorator import limited
 from undercroft.limits.lease import Lease
@@ -23,6 +24,13 @@ class Limits(Slice[C]):
     usage = operation(ops.usage, access="read")
     reset = operation(ops.reset)
     cleanup = operation(ops.cleanup)
+
+    def __init__(self, runner: C, scope: Scope) -> None:
+        super().__init__(runner, scope)
+        if runner.redis is not None:
+            from undercroft.limits.redis_limits import count_in_redis  # noqa: PLC0415 - only where it is used
+
+            count_in_redis(self)
 
     def lease(
         self, name: str, *, block: int, by: str | None = None, resource: str | None = None, seconds: float = 60

@@ -6,9 +6,9 @@ killed still held is lost to the others: at most a block, until the period ends 
 
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -24,11 +24,27 @@ _GIVE_BACK = operation(ops.refund)
 _LONGEST = 86_400
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where blocks come from, and go back to."""
+
+    take: Callable[..., Decision]
+    give_back: Callable[[Ports, Decision], object]
+
+
+DATABASE = Source(
+    lambda ports, name, **wanted: ports.run(_TAKE, name, **wanted), lambda ports, left: ports.run(_GIVE_BACK, left)
+)
+
+
 class Block:
     """Units that were taken and not yet handed out; safe to share between threads."""
 
-    def __init__(self, name: str, size: int, seconds: float, by: str | None, resource: str | None) -> None:
+    def __init__(
+        self, name: str, size: int, seconds: float, by: str | None, resource: str | None, *, source: "Source"
+    ) -> None:
         self.name = name
+        self.source = source
         self.size = size
         self.by = by
         self.resource = resource
@@ -143,27 +159,26 @@ def _more(ports: Ports, block: Block, units: int) -> Decision:
 
 def _take(ports: Ports, block: Block, units: int) -> Decision | None:
     try:
-        _return(ports, block.expire())
+        _return(ports, block, block.expire())
         asked = time.monotonic()
-        taken: Decision = ports.run(
-            _TAKE, block.name, most=max(units, block.size), least=1, by=block.by, resource=block.resource
-        )
+        most = max(units, block.size)
+        taken = block.source.take(ports, block.name, most=most, least=1, by=block.by, resource=block.resource)
     except BaseException as error:
         block.give_up(error)
         raise
     handed, left = block.land(taken, asked, units)
-    _return(ports, left)
+    _return(ports, block, left)
     return handed if taken.allowed else taken
 
 
 def _close(ports: Ports, block: Block) -> None:
     """Give back what was not handed out; a lease that is not closed keeps it until the period ends."""
-    _return(ports, block.close())
+    _return(ports, block, block.close())
 
 
-def _return(ports: Ports, left: Decision | None) -> None:
+def _return(ports: Ports, block: Block, left: Decision | None) -> None:
     if left is not None:
-        ports.run(_GIVE_BACK, left)
+        block.source.give_back(ports, left)
 
 
 class Lease(Slice[C]):
@@ -242,4 +257,8 @@ def lease(
     if not 0 < seconds <= _LONGEST:
         message = "A block is held for up to a day."
         raise InvalidInput(message, field="seconds")
-    return Lease(runner, scope, Block(name, rules.check_units(block), seconds, by, resource))
+    if runner.redis is None:
+        source = DATABASE
+    else:
+        from undercroft.limits.redis_counters import SOURCE as source  # noqa: N811, PLC0415 - only where it is used
+    return Lease(runner, scope, Block(name, rules.check_units(block), seconds, by, resource, source=source))

@@ -9,6 +9,7 @@ from undercroft.limits import rules, statements
 from undercroft.limits.records import Decision, Limit, Usage
 from undercroft.limits.rules import Count, Each, Kind, Per
 
+TOPIC = "limits"
 DAY = 86_400_000
 LONGEST_KEPT = 36_600
 
@@ -34,6 +35,7 @@ def define(
         InvalidInput: an amount that is no positive whole number, or a ``per`` that the kind does not know.
     """
     limit = rules.check_limit(name, amount, kind=kind, per=per, burst=burst, each=each)
+    tx.announce(TOPIC)
     tx.run(
         statements.DEFINE,
         {
@@ -60,6 +62,7 @@ def list_(tx: Tx) -> list[Limit]:
 
 def remove(tx: Tx, name: str) -> bool:
     """Remove a limit with all that was used of it; tells whether there was one."""
+    tx.announce(TOPIC)
     statement, used = statements.RESET.given(name=name)
     tx.run(statement, used)
     return tx.run(statements.REMOVE, {"name": name}) > 0

@@ -6,7 +6,19 @@ clock; where it is refused nothing is written.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, and_, bindparam, case, delete, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from undercroft.core.pages import Filtered
@@ -168,9 +180,7 @@ DEFINE = _PUT.on_conflict_do_update(
     index_elements=("tenant_id", "name"),
     set_={column.name: _PUT.excluded[column.name] for column in Defined.__table__.columns if not column.primary_key},
 )
-DEFINITIONS = (
-    select(Defined.name, Defined.kind, Defined.amount, Defined.per, Defined.burst, Defined.each)
-    .where(Defined.tenant_id == bindparam("tenant_id"))
-    .order_by(Defined.name)
-)
+_LIMIT: tuple[Any, ...] = (Defined.name, Defined.kind, Defined.amount, Defined.per, Defined.burst, Defined.each)
+DEFINITIONS = select(*_LIMIT).where(Defined.tenant_id == bindparam("tenant_id")).order_by(Defined.name)
+DEFINED = Filtered(DEFINITIONS, name=Defined.name == bindparam("name"))
 REMOVE = delete(Defined).where(_NAMED)

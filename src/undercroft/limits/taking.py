@@ -64,11 +64,11 @@ def take_together(tx: Tx, takes: Sequence[Take]) -> list[Decision]:
     while True:
         row = tx.row(statements.TAKE, {**key, "units": sum(takes[number].units for number in served)})
         if row is not None:
-            return _decisions(takes, Count(*row), served)
+            return decisions(takes, Count(*row), served)
         count = ops.state(tx, key)
         served = _served(takes, rules.remaining(count))
         if not served:
-            return _decisions(takes, count, served)
+            return decisions(takes, count, served)
 
 
 def _served(takes: Sequence[Take], free: int) -> list[int]:
@@ -81,7 +81,7 @@ def _served(takes: Sequence[Take], free: int) -> list[int]:
     return served
 
 
-def _decisions(takes: Sequence[Take], count: Count, served: list[int]) -> list[Decision]:
+def decisions(takes: Sequence[Take], count: Count, served: list[int]) -> list[Decision]:
     """Tell each how the counter stood when its turn had come."""
     granted, after = set(served), sum(takes[number].units for number in served)
     told: list[Decision] = []

@@ -224,7 +224,11 @@ class Fields(BaseModel):
         default=10_000,
     )
     redis_url: SecretStr | None = setting(
-        "Cache", "A Redis or Valkey server to cache in; none is needed.", "REDIS_URL", shown="no server", default=None
+        "Cache",
+        "A Redis or Valkey server, for what is told to use one; none is needed.",
+        "REDIS_URL",
+        shown="no server",
+        default=None,
     )
     redis_host: str | None = setting("Cache", "In place of a URL: the server.", "REDIS_HOST", default=None)
     redis_port: int | None = setting(
@@ -238,4 +242,11 @@ class Fields(BaseModel):
     )
     redis_password: SecretStr | None = setting(
         "Cache", "The login's password, also for a URL without one.", "REDIS_PASSWORD", default=None
+    )
+    redis_timeout: float = setting(
+        "Cache", "How long Redis may take for a call, connecting included.", ge=0.01, le=86_400, default=1.0
+    )
+
+    limits_backend: Annotated[Literal["database", "redis"], LOWER] = setting(
+        "Limits", "Where it is counted what was used of limits; `redis` needs `redis_url`.", default="database"
     )

@@ -59,6 +59,10 @@ class Settings(Fields):
         direct = self._database.kind == "postgresql" and self.pooler == "none"
         self._listen = around or (self._database if direct else None)
         self._redis = targets.redis(given)
+        if self.limits_backend == "redis" and self._redis is None:
+            message = "limits_backend is redis, and redis_url is missing"
+            hint = "set UNDERCROFT_REDIS_URL, or count in the database"
+            raise ConfigurationError(message, setting="redis_url", hint=hint)
         if self.auto_migrate is None:
             object.__setattr__(self, "auto_migrate", self._database.kind == "sqlite")
         if self.ssl_mode is None:
@@ -88,7 +92,7 @@ class Settings(Fields):
 
     @property
     def redis(self) -> RedisUrl | None:
-        """The cache's server, if there is one."""
+        """The Redis or Valkey server, if there is one."""
         return self._redis
 
     @property

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from undercroft.core.runtime.base import AwaitingEngine, BlockingEngine
 from undercroft.core.runtime.place import History
+from undercroft.core.runtime.redis import AwaitingRedis, BlockingRedis
 from undercroft.core.seal.keyring import Keyring
 from undercroft.core.slowlog import SlowLog
 from undercroft.settings import Settings
@@ -13,6 +14,13 @@ from undercroft.settings import Settings
 
 def blocking(settings: Settings, history: History, keys: Keyring) -> BlockingEngine:
     """Choose the runner of a Store."""
+    engine = _blocking(settings, history, keys)
+    if settings.limits_backend == "redis":
+        engine.redis = BlockingRedis(settings)
+    return engine
+
+
+def _blocking(settings: Settings, history: History, keys: Keyring) -> BlockingEngine:
     if settings.database.path is not None:
         from undercroft.core.runtime.sqlite import BlockingSqlite  # noqa: PLC0415
         from undercroft.core.runtime.sqlite_file import SqliteFile  # noqa: PLC0415
@@ -27,6 +35,13 @@ def blocking(settings: Settings, history: History, keys: Keyring) -> BlockingEng
 
 def awaiting(settings: Settings, history: History, keys: Keyring) -> AwaitingEngine:
     """Choose the runner of an AsyncStore."""
+    engine = _awaiting(settings, history, keys)
+    if settings.limits_backend == "redis":
+        engine.redis = AwaitingRedis(settings)
+    return engine
+
+
+def _awaiting(settings: Settings, history: History, keys: Keyring) -> AwaitingEngine:
     if settings.database.path is not None:
         from undercroft.core.runtime.sqlite import AwaitingSqlite  # noqa: PLC0415
         from undercroft.core.runtime.sqlite_file import SqliteFile  # noqa: PLC0415

@@ -21,7 +21,8 @@ from undercroft.core.runtime.gathering import BlockingGatherings, Gatherings, no
 from undercroft.core.runtime.greenlets import spawn
 from undercroft.core.runtime.held import Held
 from undercroft.core.runtime.place import Facts, Place
-from undercroft.core.runtime.ports import Ports, last_of
+from undercroft.core.runtime.ports import Ports, Undo, last_of
+from undercroft.core.runtime.redis import AwaitingRedis, BlockingRedis
 from undercroft.core.scope import Scope
 from undercroft.errors import UndercroftError
 
@@ -34,6 +35,11 @@ __all__ = ["Awaiting", "AwaitingEngine", "Blocking", "BlockingEngine", "Ports"]
 
 class Blocking(abc.ABC):
     """Runs declarations for a Store."""
+
+    redis: BlockingRedis | None = None
+    """The store's Redis, where something is kept in one."""
+    undone: list[Undo] | None = None
+    """What is made good if it is rolled back, where this is a transaction."""
 
     @property
     @abc.abstractmethod
@@ -103,6 +109,9 @@ class Blocking(abc.ABC):
 
 class Awaiting(abc.ABC):
     """Runs declarations for an AsyncStore."""
+
+    redis: AwaitingRedis | None = None
+    undone: list[Undo] | None = None
 
     @property
     @abc.abstractmethod
@@ -214,10 +223,12 @@ class BlockingEngine(Blocking):
         return self.place.administer(work)
 
     def finish(self) -> None:
-        """Do what was left for the end; a database that is gone loses it."""
+        """Do what was left for the end, of which a database that is gone loses its part; ends with Redis."""
         for scope, last in last_of(self):
             with suppress(UndercroftError):
                 last(BlockingPorts(self, scope))
+        if self.redis is not None:
+            self.redis.close()
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -263,10 +274,12 @@ class AwaitingEngine(Awaiting):
         return await asyncio.to_thread(self.place.administer, work)
 
     async def finish(self) -> None:
-        """Do what was left for the end; a database that is gone loses it."""
+        """Do what was left for the end, of which a database that is gone loses its part; ends with Redis."""
         for scope, last in last_of(self):
             with suppress(UndercroftError):
                 await spawn(last, AwaitingPorts(self, scope))
+        if self.redis is not None:
+            self.redis.close()
 
     @abc.abstractmethod
     async def close(self) -> None:

@@ -14,7 +14,8 @@ from typing_extensions import override
 
 from undercroft.core.runtime.background import in_task, in_thread
 from undercroft.core.runtime.place import Facts
-from undercroft.core.runtime.ports import Last, Ports, T, Work, keep
+from undercroft.core.runtime.ports import Last, Ports, T, Undo, Work, keep
+from undercroft.core.runtime.redis import Arguments, Script
 from undercroft.core.scope import Scope
 from undercroft.core.seal.keyring import Keyring
 from undercroft.errors import WrongColour
@@ -76,6 +77,16 @@ class BlockingPorts(Ports):
     @override
     def wait(self, future: "Future[T]") -> T:
         return future.result()
+
+    @override
+    def script(self, script: Script, keys: Arguments, arguments: Arguments) -> Any:
+        assert self._runner.redis is not None  # noqa: S101 - who asks has looked
+        return self._runner.redis.run(script, keys, arguments)
+
+    @override
+    def undo(self, work: Undo) -> None:
+        if self._runner.undone is not None:
+            self._runner.undone.append(work)
 
     @override
     def background(self, work: Work) -> Callable[[], None]:
@@ -142,6 +153,16 @@ class AwaitingPorts(Ports):
     @override
     def wait(self, future: "Future[T]") -> T:
         return await_only(asyncio.wrap_future(future))
+
+    @override
+    def script(self, script: Script, keys: Arguments, arguments: Arguments) -> Any:
+        assert self._runner.redis is not None  # noqa: S101 - who asks has looked
+        return await_only(self._runner.redis.run(script, keys, arguments))
+
+    @override
+    def undo(self, work: Undo) -> None:
+        if self._runner.undone is not None:
+            self._runner.undone.append(work)
 
     @override
     def background(self, work: Work) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from undercroft.core.runtime.place import Facts
+from undercroft.core.runtime.redis import Arguments, Script
 from undercroft.core.scope import Scope
 from undercroft.core.seal.keyring import Keyring
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 Last: TypeAlias = Callable[["Ports"], object]
 """What is done with something that was kept before its store closes."""
 Work = Callable[[Callable[[float], bool]], None]
+Undo: TypeAlias = Callable[["Ports"], object]
 
 _kept: WeakKeyDictionary[Any, dict[tuple[UUID | None, Any], Any]] = WeakKeyDictionary()
 _last: WeakKeyDictionary[Any, list[tuple[Scope, Last]]] = WeakKeyDictionary()
@@ -94,6 +96,18 @@ class Ports(abc.ABC):
     @abc.abstractmethod
     def wait(self, future: "Future[T]") -> T:
         """Wait for what another call settles; the future must be running, so that giving up does not cancel it."""
+
+    @abc.abstractmethod
+    def script(self, script: Script, keys: Arguments, arguments: Arguments) -> Any:
+        """Run a script in Redis, which the runner must have; at once, also inside a transaction.
+
+        Raises:
+            RedisUnavailable: it does not answer in time, or refuses.
+        """
+
+    @abc.abstractmethod
+    def undo(self, work: "Undo") -> None:
+        """Have something made good that was done outside the database, if this transaction is rolled back."""
 
     @abc.abstractmethod
     def background(self, work: "Work") -> Callable[[], None]:

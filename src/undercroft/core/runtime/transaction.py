@@ -35,6 +35,7 @@ class BlockingTransaction(Blocking):
         self.later = tx.later
         self._announced = tx.announced
         self.committed = tx.committed
+        self.undone = []
         self._facts = facts
         self._sqlalchemy = sqlalchemy
         self._shown: Connection | None = None
@@ -128,6 +129,7 @@ class AwaitingTransaction(Awaiting):
     def __init__(self, inner: BlockingTransaction, call: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
         super().__init__()
         self.inner = inner
+        self.undone = []
         self._call = call
         self._turn = asyncio.Lock()
 
