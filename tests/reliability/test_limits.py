@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -10,14 +11,15 @@ from uuid import uuid4
 
 import pytest
 
-from undercroft import AsyncStore, Decision, Settings, Store, TenantScope
+from tests import servers
+from undercroft import AsyncStore, Decision, Settings, Store, TenantScope, errors
 
 UNITS = 40
 PROCESSES = 4
 
 TAKE = """
 import datetime, sys, time
-from undercroft import Store
+from undercroft import Store, errors
 from undercroft.core import clock, tx
 url, tenant, how, shift = sys.argv[1:]
 wrong = lambda: datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=float(shift))
@@ -40,10 +42,25 @@ with Store(url) as store:
         allowed = limits.check("x", units=%(units)d).allowed
         print("looked", flush=True)
         sys.stdin.readline()
-        if allowed:
+        if allowed and store._engine.redis is not None:
+            from undercroft.limits import redis_counters, redis_rules
+            limit, = limits.list()
+            counter = redis_rules.defined(store.tenant(tenant).id, limit).counter(None, None)
+            store._engine.redis.run(*redis_counters.call("give", counter, "", -%(units)d, 0))
+        elif allowed:
             with store.tenant(tenant).transaction() as tx:
                 tx.db.execute("UPDATE undercroft.api_rate_limit_usage SET used = used + %(units)d")
         print(%(units)d * allowed)
+    elif how == "stubborn":
+        granted, lost, allowed = 0, 0, True
+        while allowed:
+            try:
+                allowed = limits.try_consume("many").allowed
+                granted += allowed
+            except errors.RedisUnavailable:
+                lost += 1
+            time.sleep(0.002)
+        print(granted, lost)
     else:
         granted = 0
         for _ in range(%(units)d):
@@ -53,7 +70,13 @@ with Store(url) as store:
 """
 
 
-def _race(url: str, tenant: str, *how: str, shifts: tuple[str, ...] = ("0",) * PROCESSES) -> list[str]:
+def _race(
+    url: str,
+    tenant: str,
+    *how: str,
+    shifts: tuple[str, ...] = ("0",) * PROCESSES,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> list[str]:
     """Let processes take units at the same moment; what each tells of itself."""
     code = TAKE % {"units": UNITS}
     started = [
@@ -73,6 +96,7 @@ def _race(url: str, tenant: str, *how: str, shifts: tuple[str, ...] = ("0",) * P
             for one in started:
                 one.stdin.write("go\n")
                 one.stdin.flush()
+        meanwhile()
         for one, asked in zip(started, how, strict=True):
             told.append(one.stdout.readline().strip())
             if asked == "killed":
@@ -85,8 +109,21 @@ def _race(url: str, tenant: str, *how: str, shifts: tuple[str, ...] = ("0",) * P
     return told
 
 
+@pytest.fixture(params=["database", servers.names("valkey")[-1]])
+def counters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where is counted, by this process and by those that it starts."""
+    if request.param != "database":
+        _count_in(servers.url(request.param), monkeypatch)
+    return request.param
+
+
+def _count_in(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERCROFT_REDIS_URL", redis_url)
+    monkeypatch.setenv("UNDERCROFT_LIMITS_BACKEND", "redis")
+
+
 @pytest.fixture
-def limited(database_url: str) -> Callable[..., Any]:
+def limited(database_url: str, counters: str) -> Callable[..., Any]:
     """A tenant of its own with a limit of so many units a day."""
 
     def make() -> tuple[str, str]:
@@ -120,6 +157,34 @@ def test_control_looking_first_and_counting_then_overspends(limited):
         taken = store.tenant(tenant).limits.consume("x")
         store.tenant(tenant).limits.refund(taken)
     assert _race(url, tenant, *["naive"] * PROCESSES) == [str(UNITS)] * PROCESSES
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # of no matter: it only has the definition
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "control: in memory alone"])
+def test_a_redis_that_is_killed_grants_no_more_than_there_is(database_url, durable, monkeypatch):
+    name, units = f"slack:T{uuid4().hex[:12].upper()}", 1000
+    with servers.own_valkey(durable=durable) as server:
+        _count_in(server.url, monkeypatch)
+        with Store(database_url) as store:
+            store.tenants.ensure(name)
+            limits = store.tenant(name).limits
+            limits.define("many", units, per="month")
+
+            def kill() -> None:
+                while limits.check("many").remaining > units * 2 // 3:
+                    time.sleep(0.01)
+                server.kill()
+                with pytest.raises(errors.RedisUnavailable):
+                    limits.check("many")
+                server.start()
+
+            told = _race(database_url, name, *["stubborn"] * PROCESSES, meanwhile=kill)
+    granted, lost = (sum(map(int, numbers)) for numbers in zip(*(one.split() for one in told), strict=True))
+    assert lost > 0
+    if durable:
+        assert units - lost <= granted <= units
+    else:
+        assert granted > units
 
 
 def test_a_killed_process_loses_no_more_than_its_block(limited):

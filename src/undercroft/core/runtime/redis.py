@@ -253,12 +253,18 @@ class AwaitingRedis(Link):
 
     async def _connected(self) -> _Wire:
         """Connect, once for all who ask; whoever gives up waiting leaves it to the others."""
-        if self._closed:
-            raise StoreClosed
-        if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._connect())
-            self._connecting.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(self._connecting)
+        while not self._closed:
+            connecting = self._connecting
+            mine = connecting is None or connecting.done()
+            if connecting is None or mine:
+                connecting = self._connecting = asyncio.create_task(self._connect())
+                connecting.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                return await asyncio.shield(connecting)
+            except self._failures:
+                if mine:  # an older try may have begun while there was no Redis
+                    raise
+        raise StoreClosed
 
     async def _connect(self) -> _Wire:
         driver = self.driver(None, self.timeout)
@@ -276,8 +282,5 @@ class AwaitingRedis(Link):
     def close(self) -> None:
         """Close the connection; what is under way fails."""
         self._closed = True
-        if self._connecting is not None:
-            with suppress(RuntimeError):
-                self._connecting.cancel()
         if self._wire is not None:
             self._wire.close()
