@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -32,9 +33,9 @@ class Postgres:
             for statement in statements:
                 connection.execute(statement)
 
-    def settings(self) -> undercroft.Settings:
+    def settings(self, **more: Any) -> undercroft.Settings:
         """The settings of a store that opens as many connections as every other contender."""
-        return undercroft.Settings(database_url=self.app, pool_size=CONNECTIONS, max_overflow=0)
+        return undercroft.Settings(database_url=self.app, pool_size=CONNECTIONS, max_overflow=0, **more)
 
     def sqlalchemy(self, driver: str) -> str:
         """The application's address as SQLAlchemy wants it."""
