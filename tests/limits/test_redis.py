@@ -210,16 +210,16 @@ def test_what_the_database_cannot_store_is_refused_as_well(store, tenant):
 
 
 def test_what_is_used_up_by_time_leaves_no_key(store, tenant, redis_url):
-    tenant.limits.define("bucket", 1000, per="second", kind="bucket", each="user")
+    tenant.limits.define("bucket", 10, per="second", kind="bucket", burst=20, each="user")
     tenant.limits.define("period", 1000, per="month")
     for user in ("U1", "U2"):
-        tenant.limits.consume("bucket", by=user, units=100)
+        tenant.limits.consume("bucket", by=user, units=20)
     tenant.limits.refund(tenant.limits.consume("period"))
     assert [one.user for one in tenant.limits.usage()] == ["U1", "U2"]
     with redis.Redis.from_url(redis_url) as client:
         keys = list(client.scan_iter(f"undercroft:{{{tenant.id}}}:*"))
         assert len(keys) == 3  # two counters and their index: of what was given back nothing is left
-        assert all(client.pttl(key) > 0 for key in keys)
+        assert all(client.pttl(key) != -1 for key in keys)  # none is there for good
         deadline = time.monotonic() + 10
         while client.exists(*keys):
             assert time.monotonic() < deadline
@@ -448,6 +448,21 @@ def test_a_transaction_that_loses_redis_is_rolled_back(exposed, own_redis):
         own_redis.kill()
         tx.limits.consume("x", by="U1")
     assert exposed.tenant.audit.recent() == []
+
+
+def test_health_and_the_doctor_tell_whether_redis_answers(exposed, own_redis):
+    found = exposed.store.health()
+    assert (found.status, found.redis.answered, found.redis.address) == ("healthy", True, own_redis.url)
+    report = exposed.store.doctor()
+    assert "the Redis that limits are counted in answers" in report.proven
+    own_redis.kill()
+    found = exposed.store.health()
+    assert (found.status, found.redis.answered) == ("healthy", False)
+    assert "redis.unavailable" in {one.code for one in exposed.store.doctor().findings}
+
+
+def test_health_says_nothing_of_a_redis_that_is_not_used(database_url, open_store, colour):
+    assert open_store(colour, database_url).health().redis is None
 
 
 def test_a_closed_store_takes_nothing(exposed):

@@ -164,6 +164,9 @@ def health_section(database: str, found: Any) -> Section:
     if found.replica is not None:
         lag, reason = found.replica.lag_seconds, found.replica.reason
         facts["Replica"] = f"in use, {lag:.1f} s behind at most" if found.replica.used else f"not in use: {reason}"
+    if found.redis is not None:
+        took, reason = Duration(found.redis.response_time_ms / 1000), found.redis.reason
+        facts["Redis answers in"] = took if found.redis.answered else f"it does not{f': {reason}' if reason else ''}"
     return Facts(facts, title="Health")
 
 

@@ -12,15 +12,16 @@ from undercroft.core.dialects.base import Description
 from undercroft.core.operation import operation
 from undercroft.core.runtime.base import Ports
 from undercroft.core.runtime.place import ReplicaState
+from undercroft.core.runtime.redis import Script
 from undercroft.core.scope import FLEET
 from undercroft.core.tx import Tx
 from undercroft.crm.models import AccountMapping, CRMConnection
-from undercroft.errors import DatabaseError, SchemaMissing, SchemaOutdated, SchemaTooNew
+from undercroft.errors import DatabaseError, RedisUnavailable, SchemaMissing, SchemaOutdated, SchemaTooNew
 from undercroft.meetings.models import MeetingSession
 from undercroft.tenants.models import Tenant
 from undercroft.upkeep import trial
 from undercroft.upkeep.models import FLEET_ID
-from undercroft.upkeep.records import FleetStats, Health, Info, TenantStats, Trial
+from undercroft.upkeep.records import FleetStats, Health, Info, RedisState, TenantStats, Trial
 from undercroft.upkeep.retention import ops as retention, removal
 from undercroft.users.models import User
 
@@ -45,6 +46,7 @@ _TENANT_STATS = select(
     _count(MeetingSession),
     _count(MeetingSession, MeetingSession.id >= bindparam("month")),
 )
+_ALIVE = Script("return 1")
 _TENANTS = select(func.count(), func.count(Tenant.deleted_at))
 
 
@@ -78,6 +80,7 @@ def health(ports: Ports, *, deep: bool = False) -> Health:
             schema_head=facts.head,
             pool=facts.pool,
             replica=_replica(ports),
+            redis=redis(ports),
             trial=Trial() if deep else None,
             error=error.code,
         )
@@ -93,6 +96,7 @@ def health(ports: Ports, *, deep: bool = False) -> Health:
         pool=facts.pool,
         tables=described.tables,
         replica=_replica(ports),
+        redis=redis(ports),
         trial=tried,
         error=None if failure is None else failure.code,
     )
@@ -101,6 +105,19 @@ def health(ports: Ports, *, deep: bool = False) -> Health:
 def _replica(ports: Ports) -> ReplicaState | None:
     replica = ports.facts.replica
     return None if replica is None else ports.wait(replica.look())
+
+
+def redis(ports: Ports) -> RedisState | None:
+    """Ask Redis, where there is one, for a sign of life."""
+    if ports.redis is None:
+        return None
+    start, reason, answered = time.perf_counter(), None, True
+    try:
+        ports.script(_ALIVE, (), ())
+    except RedisUnavailable as error:
+        answered, reason = False, error.context.get("reason")
+    took = (time.perf_counter() - start) * 1000
+    return RedisState(str(ports.redis.address), answered, took, None if reason is None else str(reason))
 
 
 def info(ports: Ports) -> Info:

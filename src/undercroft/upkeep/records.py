@@ -45,12 +45,23 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisState:
+    """Whether Redis answers, and how fast; the address carries no password, ``reason`` is the code of a refusal."""
+
+    address: str
+    answered: bool
+    response_time_ms: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Whether the database answers, how fast, and what stands in it.
 
     ``response_time_ms`` is one round trip; ``pool`` counts connections; ``error`` is the code of what went wrong.
     ``trial`` is there where it was asked for, by ``deep``.
     ``replica`` is that of ``replica_url``; without one, and while it is not read, a database may well be healthy.
+    ``redis`` is there where limits are counted in it, and as little a part of the database.
     """
 
     status: Literal["healthy", "unhealthy"]
@@ -62,6 +73,7 @@ class Health:
     pool: dict[str, int] = field(default_factory=dict)
     tables: list[TableStats] = field(default_factory=list)
     replica: ReplicaState | None = None
+    redis: RedisState | None = None
     trial: Trial | None = None
     error: str | None = None
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 from undercroft.core.runtime.background import in_task, in_thread
 from undercroft.core.runtime.place import Facts
 from undercroft.core.runtime.ports import Last, Ports, T, Undo, Work, keep
-from undercroft.core.runtime.redis import Arguments, Script
+from undercroft.core.runtime.redis import Arguments, Link, Script
 from undercroft.core.scope import Scope
 from undercroft.core.seal.keyring import Keyring
 from undercroft.errors import WrongColour
@@ -77,6 +77,11 @@ class BlockingPorts(Ports):
     @override
     def wait(self, future: "Future[T]") -> T:
         return future.result()
+
+    @property
+    @override
+    def redis(self) -> Link | None:
+        return self._runner.redis
 
     @override
     def script(self, script: Script, keys: Arguments, arguments: Arguments) -> Any:
@@ -153,6 +158,11 @@ class AwaitingPorts(Ports):
     @override
     def wait(self, future: "Future[T]") -> T:
         return await_only(asyncio.wrap_future(future))
+
+    @property
+    @override
+    def redis(self) -> Link | None:
+        return self._runner.redis
 
     @override
     def script(self, script: Script, keys: Arguments, arguments: Arguments) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from undercroft.core.runtime.place import Facts
-from undercroft.core.runtime.redis import Arguments, Script
+from undercroft.core.runtime.redis import Arguments, Link, Script
 from undercroft.core.scope import Scope
 from undercroft.core.seal.keyring import Keyring
 
@@ -97,9 +97,14 @@ class Ports(abc.ABC):
     def wait(self, future: "Future[T]") -> T:
         """Wait for what another call settles; the future must be running, so that giving up does not cancel it."""
 
+    @property
+    @abc.abstractmethod
+    def redis(self) -> Link | None:
+        """The store's Redis, where something is kept in one."""
+
     @abc.abstractmethod
     def script(self, script: Script, keys: Arguments, arguments: Arguments) -> Any:
-        """Run a script in Redis, which the runner must have; at once, also inside a transaction.
+        """Run a script in the store's Redis; at once, also inside a transaction.
 
         Raises:
             RedisUnavailable: it does not answer in time, or refuses.

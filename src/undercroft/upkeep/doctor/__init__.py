@@ -18,9 +18,10 @@ from undercroft.errors import (
     SchemaOutdated,
     SchemaTooNew,
 )
+from undercroft.upkeep import ops
 from undercroft.upkeep.doctor import isolation, walls
 from undercroft.upkeep.doctor.file import File, file_findings
-from undercroft.upkeep.doctor.report import Finding, Report
+from undercroft.upkeep.doctor.report import Finding, Report, redis_findings
 from undercroft.upkeep.doctor.server import Server, hardening, pooler_findings, replica_findings, server_findings
 
 __all__ = ["Finding", "Report", "doctor"]
@@ -47,7 +48,12 @@ def doctor(ports: Ports, *, harden: bool = False) -> Report:
     examine, make_hard = _ENGINES[ports.facts.engine]
     if harden:
         make_hard(ports)
-    return examine(ports)
+    report = examine(ports)
+    if (redis := ops.redis(ports)) is not None:
+        report.findings.extend(redis_findings(redis))
+        if redis.answered:
+            report.proven.append("the Redis that limits are counted in answers")
+    return _sorted(report)
 
 
 def _refused(ports: Ports) -> list[Finding]:
@@ -89,7 +95,7 @@ def _examine_server(ports: Ports) -> Report:
         report.unchecked.extend(proof.unchecked)
     else:
         report.unchecked.append("every wall: the login sees no table")
-    return _sorted(report)
+    return report
 
 
 def _examine_file(ports: Ports) -> Report:
@@ -111,7 +117,7 @@ def _examine_file(ports: Ports) -> Report:
         if not file.orphans:
             report.proven.append("every row that is referred to is there")
     report.unchecked.append("who else opens the file: a file has no walls, only our calls keep tenants apart in it")
-    return _sorted(report)
+    return report
 
 
 def _sorted(report: Report) -> Report:

@@ -1,7 +1,10 @@
 """What the doctor answers with."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
+
+from undercroft.upkeep.records import RedisState
 
 Severity = Literal["severe", "warning", "note"]
 
@@ -18,6 +21,18 @@ class Finding:
     title: str
     detail: str
     fix: str
+
+
+def redis_findings(redis: RedisState) -> Iterator[Finding]:
+    """Yield what follows from the Redis that limits are counted in."""
+    if not redis.answered:
+        yield Finding(
+            "redis.unavailable",
+            "warning",
+            "The Redis that limits are counted in does not answer",
+            f"{redis.address}{f': {redis.reason}' if redis.reason else ''}; nothing that is limited is allowed",
+            "see that it runs, and that UNDERCROFT_REDIS_URL logs in there; or UNDERCROFT_LIMITS_BACKEND=database",
+        )
 
 
 @dataclass(frozen=True, slots=True)
