@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
@@ -210,10 +211,10 @@ def test_what_the_database_cannot_store_is_refused_as_well(store, tenant):
 
 
 def test_what_is_used_up_by_time_leaves_no_key(store, tenant, redis_url):
-    tenant.limits.define("bucket", 10, per="second", kind="bucket", burst=20, each="user")
+    tenant.limits.define("bucket", 10, per="second", kind="bucket", burst=10, each="user")
     tenant.limits.define("period", 1000, per="month")
     for user in ("U1", "U2"):
-        tenant.limits.consume("bucket", by=user, units=20)
+        tenant.limits.consume("bucket", by=user, units=10)
     tenant.limits.refund(tenant.limits.consume("period"))
     assert [one.user for one in tenant.limits.usage()] == ["U1", "U2"]
     with redis.Redis.from_url(redis_url) as client:
@@ -486,6 +487,7 @@ def test_no_text_shows_the_password(database_url, colour, open_store, own_redis,
     while error is not None:
         seen += [str(error), repr(error)]
         error = error.__cause__
+    seen += traceback.TracebackException.from_exception(refused, capture_locals=True).format()
     assert secret not in " ".join(seen)
 
 

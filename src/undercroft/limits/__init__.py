@@ -1,5 +1,7 @@
 """Limits that cannot be overspent: rates, quotas and budgets of a tenant, its users and its resources."""
 
+from typing import Self, cast
+
 from undercroft.core.operation import C, Slice, gathered, operation
 from undercroft.core.scope import Scope
 from undercroft.limits import lease as leases, ops, taking
@@ -25,12 +27,15 @@ class Limits(Slice[C]):
     reset = operation(ops.reset)
     cleanup = operation(ops.cleanup)
 
-    def __init__(self, runner: C, scope: Scope) -> None:
-        super().__init__(runner, scope)
+    def __new__(cls, runner: C, scope: Scope) -> Self:
+        """Choose where is counted: the same calls in Redis, where the store has one for it."""
+        del scope
+        kind: type[Self] = cls
         if runner.redis is not None:
-            from undercroft.limits.redis_limits import count_in_redis  # noqa: PLC0415 - only where it is used
+            from undercroft.limits import redis_limits  # noqa: PLC0415 - only where it is used
 
-            count_in_redis(self)
+            kind = cast("type[Self]", redis_limits.Limits)
+        return super().__new__(kind)
 
     def lease(
         self, name: str, *, block: int, by: str | None = None, resource: str | None = None, seconds: float = 60

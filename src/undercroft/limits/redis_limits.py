@@ -4,24 +4,24 @@ The definitions that a process uses it remembers, so a take is one call of Redis
 """
 
 import asyncio
+import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from undercroft import limits
 from undercroft.core.idempotency import refuse_key
 from undercroft.core.live import remembered
-from undercroft.core.operation import procedure
+from undercroft.core.operation import C, _Declaration, procedure
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking
 from undercroft.core.runtime.coloured_ports import AwaitingPorts, BlockingPorts
 from undercroft.core.runtime.greenlets import spawn
+from undercroft.core.runtime.ports import keep
 from undercroft.core.runtime.redis import AwaitingRedis
-from undercroft.core.scope import Scope
+from undercroft.core.scope import NOBODY, Scope
 from undercroft.limits import ops, redis_counters, taking
 from undercroft.limits.records import Decision
 from undercroft.limits.redis_rules import MOST, Counter, known
 from undercroft.limits.taking import Take
-
-if TYPE_CHECKING:
-    from undercroft.limits import Limits
 
 _Waiting = tuple[Take, "asyncio.Future[Decision]"]
 Check = Callable[[Decision], Decision]
@@ -29,27 +29,36 @@ Check = Callable[[Decision], Decision]
 _DEFINITION = remembered(redis_counters.definition, topic=ops.TOPIC)
 
 
-class _Verbs:
+class _Taking(_Declaration):
+    """A take, which an AsyncStore makes without a greenlet: a call of Redis has no need of one."""
+
+    def __init__(self, build: Callable[..., Take], check: Check) -> None:
+        super().__init__(build)
+        self._check = check
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        if obj is None:
+            return self
+        take = functools.update_wrapper(_taking(obj._runner, obj._scope, self.fn, self._check), self.fn)  # noqa: SLF001 - a slice is ours
+        obj.__dict__[self.attribute] = take
+        return take
+
+
+def _told(decision: Decision) -> Decision:
+    return decision
+
+
+class Limits(limits.Limits[C]):
+    """The limits of a tenant of a store that counts in Redis: the same calls."""
+
+    consume = _Taking(taking.consume, ops.allowed)
+    try_consume = _Taking(taking.try_consume, _told)
     consume_all = procedure(redis_counters.consume_all)
     check = procedure(redis_counters.check)
     refund = procedure(redis_counters.refund)
     usage = procedure(redis_counters.usage)
     reset = procedure(redis_counters.reset)
     remove = procedure(redis_counters.remove)
-
-
-def count_in_redis(limits: "Limits[Any]") -> None:
-    """Have a slice count in Redis."""
-    runner, scope = limits._runner, limits._scope  # noqa: SLF001 - same slice
-    for verb in vars(_Verbs).values():
-        if isinstance(verb, procedure):
-            verb.__get__(limits)  # which stands in the slice's own dictionary from now on
-    for name, build, check in (("consume", taking.consume, ops.allowed), ("try_consume", taking.try_consume, _told)):
-        limits.__dict__[name] = _taking(runner, scope, build, check)
-
-
-def _told(decision: Decision) -> Decision:
-    return decision
 
 
 def _taking(runner: Any, scope: Scope, build: Callable[..., Take], check: Check) -> Callable[..., Any]:
@@ -86,12 +95,11 @@ def _in_transaction(runner: Awaiting, scope: Scope, build: Callable[..., Take], 
 class _Crowds:
     """Takes of one counter that wait for each other share a call; the first one waits for nobody, and makes no task."""
 
-    def __init__(self, redis: AwaitingRedis) -> None:
-        self._redis = redis
+    def __init__(self) -> None:
         self._waiting: dict[tuple[str | int, ...], list[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take(self, counter: Counter, wanted: Take) -> Decision:
+    async def take(self, redis: AwaitingRedis, counter: Counter, wanted: Take) -> Decision:
         """Take units; cancelling the wait does not take them back."""
         key = (*counter.keys, *counter.arguments)  # as it is defined: a change begins another crowd
         waiting = self._waiting.get(key)
@@ -101,26 +109,24 @@ class _Crowds:
             return await outcome
         waiting = self._waiting[key] = []
         try:
-            [decision] = await self._make(counter, [wanted])
+            [decision] = await _make(redis, counter, [wanted])
         finally:
             if waiting:
-                task = asyncio.create_task(self._serve(key, counter, waiting))
+                task = asyncio.create_task(self._serve(redis, key, counter, waiting))
                 self._tasks.add(task)  # the loop keeps only a weak reference
                 task.add_done_callback(self._tasks.discard)
             else:
                 del self._waiting[key]
         return decision
 
-    async def _make(self, counter: Counter, takes: list[Take]) -> list[Decision]:
-        told = await self._redis.run(*redis_counters.call("take", counter, *(one.units for one in takes)))
-        return redis_counters.outcomes(counter, takes, told)
-
-    async def _serve(self, key: tuple[str | int, ...], counter: Counter, waiting: "list[_Waiting]") -> None:
+    async def _serve(
+        self, redis: AwaitingRedis, key: tuple[str | int, ...], counter: Counter, waiting: "list[_Waiting]"
+    ) -> None:
         """Take for those who came meanwhile, until none has."""
         while waiting:
             batch, waiting[:] = waiting[:MOST], waiting[MOST:]
             try:
-                made = await self._make(counter, [one for one, _ in batch])
+                made = await _make(redis, counter, [one for one, _ in batch])
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
                 for _, outcome in batch:
                     if not outcome.done():
@@ -132,15 +138,19 @@ class _Crowds:
         del self._waiting[key]
 
 
+async def _make(redis: AwaitingRedis, counter: Counter, takes: list[Take]) -> list[Decision]:
+    told = await redis.run(*redis_counters.call("take", counter, *(one.units for one in takes)))
+    return redis_counters.outcomes(counter, takes, told)
+
+
 def _awaiting(runner: AwaitingEngine, scope: Scope, build: Callable[..., Take], check: Check) -> Callable[..., Any]:
-    """Take without a greenlet, which a call of Redis has no need of."""
     assert runner.redis is not None  # noqa: S101 - whoever asks has looked
-    recall, crowds = runner.recalling(scope, _DEFINITION), _Crowds(runner.redis)
+    redis, recall, crowds = runner.redis, runner.recalling(scope, _DEFINITION), keep(runner, NOBODY, _Crowds, None)
 
     async def take(*args: Any, **kwargs: Any) -> Decision:
         wanted = build(*args, **kwargs)
         refuse_key(scope)
         definition = known(await recall(wanted.name), wanted.name)
-        return check(await crowds.take(definition.counter(wanted.by, wanted.resource), wanted))
+        return check(await crowds.take(redis, definition.counter(wanted.by, wanted.resource), wanted))
 
     return take

@@ -133,7 +133,7 @@ class BlockingRedis(Link):
                     self._lane.forget_idle()
                 self._lane.give(held)
         except self._failures as error:
-            raise self.unavailable(error) from error
+            raise self.unavailable(error) from error.with_traceback(None)  # its frames hold the password
 
     def close(self) -> None:
         """Close every connection."""
@@ -249,7 +249,7 @@ class AwaitingRedis(Link):
             except self.forgotten:
                 return await wire.call(script.whole(keys, arguments), deadline)
         except self._failures as error:
-            raise self.unavailable(error) from error
+            raise self.unavailable(error) from error.with_traceback(None)  # its frames hold the password
 
     async def _connected(self) -> _Wire:
         """Connect, once for all who ask; whoever gives up waiting leaves it to the others."""
