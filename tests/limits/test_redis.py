@@ -517,7 +517,7 @@ def test_takes_that_come_together_share_a_call(database_url, redis_url, monkeypa
             tasks[0].cancel()  # who has sent the call for himself
             tasks[7].cancel()
             taken = await asyncio.gather(*tasks, return_exceptions=True)
-            assert max(calls) > 50
+            assert max(calls) >= 40
             granted = [one for one in taken if not isinstance(one, BaseException) and one.allowed]
             lost = 60 - sum(one.units for one in granted)
             assert 0 <= lost <= units[0] + units[7] + 4

@@ -6,26 +6,12 @@ from typing import Any
 import pytest
 
 from undercroft import errors
-from undercroft.core.operation import gathered
 from undercroft.core.runtime.gathering import Gatherings
-from undercroft.core.scope import Scope
-from undercroft.core.tx import Tx
-
-
-def _build(item: Any) -> Any:
-    return item
-
-
-def _append(tx: Tx, items: list[Any]) -> list[Any]:
-    return items
-
-
-APPEND = gathered(_build, _append)
 
 
 async def outcomes(run: Any, *, together: bool) -> list[Any]:
     gatherings = Gatherings(together=together)
-    calls = (gatherings.add(Scope(), APPEND, item, run) for item in ["first", *range(20)])
+    calls = (gatherings.add("key", item, run) for item in ["first", *range(20)])
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
@@ -36,7 +22,7 @@ async def outcomes(run: Any, *, together: bool) -> list[Any]:
 async def test_an_outage_is_told_to_all_at_once(error, together, expected):
     runs = []
 
-    async def run(scope: Scope, op: Any, items: list[Any]) -> list[Any]:
+    async def run(items: list[Any]) -> list[Any]:
         runs.append(len(items))
         await asyncio.sleep(0)
         raise error
@@ -50,14 +36,14 @@ async def test_callers_who_come_again_and_again_are_stored_whole_or_by_halves(to
     """Each of 32 appends ten times: never does one of them keep a statement for himself alone, but the first."""
     gatherings, runs = Gatherings(together=together), []
 
-    async def run(scope: Scope, op: Any, items: list[Any]) -> list[Any]:
+    async def run(items: list[Any]) -> list[Any]:
         runs.append(len(items))
         await asyncio.sleep(0.001)
         return items
 
     async def caller(number: int) -> None:
         for turn in range(10):
-            assert await gatherings.add(Scope(), APPEND, (number, turn), run) == (number, turn)
+            assert await gatherings.add("key", (number, turn), run) == (number, turn)
 
     await asyncio.gather(*(caller(number) for number in range(32)))
     assert sum(runs) == 320
@@ -68,24 +54,24 @@ async def test_callers_who_come_again_and_again_are_stored_whole_or_by_halves(to
 async def test_who_is_alone_is_stored_at_once_and_leaves_nothing_behind():
     gatherings = Gatherings()
 
-    async def run(scope: Scope, op: Any, items: list[Any]) -> list[Any]:
+    async def run(items: list[Any]) -> list[Any]:
         assert asyncio.current_task() is caller
         return items
 
     caller = asyncio.current_task()
-    assert [await gatherings.add(Scope(), APPEND, item, run) for item in range(3)] == [0, 1, 2]
+    assert [await gatherings.add("key", item, run) for item in range(3)] == [0, 1, 2]
     assert vars(gatherings) == vars(Gatherings())
 
 
 async def test_cancelling_the_first_stores_those_who_came_meanwhile():
     gatherings, stored = Gatherings(), []
 
-    async def run(scope: Scope, op: Any, items: list[Any]) -> list[Any]:
+    async def run(items: list[Any]) -> list[Any]:
         await asyncio.sleep(0.01)
         stored.extend(items)
         return items
 
-    calls = [asyncio.create_task(gatherings.add(Scope(), APPEND, item, run)) for item in range(5)]
+    calls = [asyncio.create_task(gatherings.add("key", item, run)) for item in range(5)]
     await asyncio.sleep(0)
     calls[0].cancel()
     told = await asyncio.gather(*calls, return_exceptions=True)
@@ -96,7 +82,7 @@ async def test_cancelling_the_first_stores_those_who_came_meanwhile():
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("error", [errors.InvalidInput, errors.CheckViolation, ValueError])
 async def test_a_bad_item_fails_alone(error, together):
-    async def run(scope: Scope, op: Any, items: list[Any]) -> list[Any]:
+    async def run(items: list[Any]) -> list[Any]:
         await asyncio.sleep(0)
         if 7 in items:
             raise error

@@ -145,6 +145,10 @@ class gathered(_Declaration, Generic[P, R]):  # noqa: N801
         built: Any = self.fn(*args, **kwargs)
         return built if self.prepare is None else self.prepare(scope, place, built)
 
+    def key(self, scope: Scope, item: Any) -> Hashable:
+        """Return what items have in common that may share a statement."""
+        return scope.tenant_id, id(self), None if self.apart is None else self.apart(item)
+
     @overload
     def __get__(self, obj: None, owner: type | None = None) -> Self: ...
     @overload

@@ -3,7 +3,6 @@
 The definitions that a process uses it remembers, so a take is one call of Redis and none of the database.
 """
 
-import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -15,15 +14,13 @@ from undercroft.core.operation import C, _Declaration, procedure
 from undercroft.core.runtime.base import Awaiting, AwaitingEngine, Blocking
 from undercroft.core.runtime.coloured_ports import AwaitingPorts, BlockingPorts
 from undercroft.core.runtime.greenlets import spawn
-from undercroft.core.runtime.ports import keep
 from undercroft.core.runtime.redis import AwaitingRedis
-from undercroft.core.scope import NOBODY, Scope
+from undercroft.core.scope import Scope
 from undercroft.limits import ops, redis_counters, taking
 from undercroft.limits.records import Decision
-from undercroft.limits.redis_rules import MOST, Counter, known
+from undercroft.limits.redis_rules import Counter, known
 from undercroft.limits.taking import Take
 
-_Waiting = tuple[Take, "asyncio.Future[Decision]"]
 Check = Callable[[Decision], Decision]
 
 _DEFINITION = remembered(redis_counters.definition, topic=ops.TOPIC)
@@ -92,65 +89,21 @@ def _in_transaction(runner: Awaiting, scope: Scope, build: Callable[..., Take], 
     return take
 
 
-class _Crowds:
-    """Takes of one counter that wait for each other share a call; the first one waits for nobody, and makes no task."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[tuple[str | int, ...], list[_Waiting]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def take(self, redis: AwaitingRedis, counter: Counter, wanted: Take) -> Decision:
-        """Take units; cancelling the wait does not take them back."""
-        key = (*counter.keys, *counter.arguments)  # as it is defined: a change begins another crowd
-        waiting = self._waiting.get(key)
-        if waiting is not None:
-            outcome: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-            waiting.append((wanted, outcome))
-            return await outcome
-        waiting = self._waiting[key] = []
-        try:
-            [decision] = await _make(redis, counter, [wanted])
-        finally:
-            if waiting:
-                task = asyncio.create_task(self._serve(redis, key, counter, waiting))
-                self._tasks.add(task)  # the loop keeps only a weak reference
-                task.add_done_callback(self._tasks.discard)
-            else:
-                del self._waiting[key]
-        return decision
-
-    async def _serve(
-        self, redis: AwaitingRedis, key: tuple[str | int, ...], counter: Counter, waiting: "list[_Waiting]"
-    ) -> None:
-        """Take for those who came meanwhile, until none has."""
-        while waiting:
-            batch, waiting[:] = waiting[:MOST], waiting[MOST:]
-            try:
-                made = await _make(redis, counter, [one for one, _ in batch])
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-                for _, outcome in batch:
-                    if not outcome.done():
-                        outcome.set_exception(error)
-            else:
-                for (_, outcome), decision in zip(batch, made, strict=True):
-                    if not outcome.done():
-                        outcome.set_result(decision)
-        del self._waiting[key]
-
-
 async def _make(redis: AwaitingRedis, counter: Counter, takes: list[Take]) -> list[Decision]:
     told = await redis.run(*redis_counters.call("take", counter, *(one.units for one in takes)))
     return redis_counters.outcomes(counter, takes, told)
 
 
 def _awaiting(runner: AwaitingEngine, scope: Scope, build: Callable[..., Take], check: Check) -> Callable[..., Any]:
+    """Make takes of one counter that wait for each other in one call, whatever scope they came through."""
     assert runner.redis is not None  # noqa: S101 - whoever asks has looked
-    redis, recall, crowds = runner.redis, runner.recalling(scope, _DEFINITION), keep(runner, NOBODY, _Crowds, None)
+    redis, recall, gatherings = runner.redis, runner.recalling(scope, _DEFINITION), runner.gatherings
 
     async def take(*args: Any, **kwargs: Any) -> Decision:
         wanted = build(*args, **kwargs)
         refuse_key(scope)
-        definition = known(await recall(wanted.name), wanted.name)
-        return check(await crowds.take(redis, definition.counter(wanted.by, wanted.resource), wanted))
+        counter = known(await recall(wanted.name), wanted.name).counter(wanted.by, wanted.resource)
+        key = counter.keys, counter.arguments  # as it is defined: a change begins another crowd
+        return check(await gatherings.add(key, wanted, functools.partial(_make, redis, counter)))
 
     return take

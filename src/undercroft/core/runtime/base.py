@@ -3,7 +3,7 @@
 import abc
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -192,14 +192,19 @@ class BlockingEngine(Blocking):
     place: Place
 
     def __init__(self) -> None:
-        self._gatherings = BlockingGatherings()
+        self.gatherings = BlockingGatherings()
 
     @override
     def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         if scope.idempotency_key is not None:
             return self.run(scope, append.keyed, *args, **kwargs)
         item = append.item(scope, self.place, args, kwargs)
-        return append.check(self._gatherings.add(scope, append, item, self.run))
+        store = functools.partial(self._store, scope, append)
+        return append.check(self.gatherings.add(append.key(scope, item), item, store))
+
+    def _store(self, scope: Scope, append: "gathered[..., Any]", items: list[Any]) -> Sequence[Any]:
+        stored: Sequence[Any] = self.run(scope, append.single if len(items) == 1 else append.many, items)
+        return stored
 
     @override
     def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:
@@ -243,14 +248,18 @@ class AwaitingEngine(Awaiting):
     place: Place
 
     def __init__(self) -> None:
-        self._gatherings = Gatherings(together=self._together)
+        self.gatherings = Gatherings(together=self._together)
 
     @override
     async def gather(self, scope: Scope, append: "gathered[..., Any]", /, *args: Any, **kwargs: Any) -> Any:
         if scope.idempotency_key is not None:
             return await self.run(scope, append.keyed, *args, **kwargs)
         item = append.item(scope, self.place, args, kwargs)
-        return append.check(await self._gatherings.add(scope, append, item, self.run))
+        store = functools.partial(self._store, scope, append)
+        return append.check(await self.gatherings.add(append.key(scope, item), item, store))
+
+    def _store(self, scope: Scope, append: "gathered[..., Any]", items: list[Any]) -> Awaitable[Sequence[Any]]:
+        return self.run(scope, append.single if len(items) == 1 else append.many, items)
 
     @override
     def recalling(self, scope: Scope, asked: "remembered[..., Any]") -> Callable[..., Any]:

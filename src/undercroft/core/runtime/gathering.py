@@ -6,9 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from undercroft.core.scope import Scope
 from undercroft.errors import CommitUnknown, ConstraintViolation, InvalidInput, UndercroftError
 
 if TYPE_CHECKING:
@@ -18,12 +16,13 @@ MOST = 500
 
 logger = logging.getLogger("undercroft")
 
-Run = Callable[..., Awaitable[Any]]
-_Key = tuple[UUID | None, int, Hashable]
+Store = Callable[[list[Any]], Awaitable[Sequence[Any]]]
+"""Stores items together, and returns an outcome for each."""
+BlockingStore = Callable[[list[Any]], Sequence[Any]]
 
 
 class Gatherings:
-    """For each tenant, kind of append and what keeps items apart, those that wait while a statement is under way.
+    """For each key, such as a tenant and a kind of append, those that wait while a statement is under way.
 
     With ``together`` a statement stores all who wait, those included who were just answered and come again: where it
     runs in a thread of this process, they would only take the interpreter from each other. Otherwise it stores half of
@@ -32,15 +31,14 @@ class Gatherings:
 
     def __init__(self, *, together: bool = False) -> None:
         self._together = together
-        self._waiting: dict[_Key, list[tuple[Any, asyncio.Future[Any]]]] = {}
+        self._waiting: dict[Hashable, list[tuple[Any, asyncio.Future[Any]]]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
 
-    async def add(self, scope: Scope, append: "gathered[..., Any]", item: Any, run: Run) -> Any:
+    async def add(self, key: Hashable, item: Any, store: Store) -> Any:
         """Store an item and return its outcome; cancelling may leave it stored.
 
         Who finds nobody before him stores his own at once, without a task; those who come meanwhile are stored for.
         """
-        key = _key(scope, append, item)
         waiting = self._waiting.get(key)
         if waiting is not None:
             outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -48,37 +46,35 @@ class Gatherings:
             return await outcome
         waiting = self._waiting[key] = []
         try:
-            return (await run(scope, append.single, [item]))[0]
+            return (await store([item]))[0]
         finally:
             if waiting:
-                flush = asyncio.create_task(self._flush(key, scope, append, run))
+                flush = asyncio.create_task(self._flush(key, store))
                 self._flushes.add(flush)  # the loop keeps only a weak reference
                 flush.add_done_callback(self._flushes.discard)
             else:
                 del self._waiting[key]
 
-    async def _flush(self, key: _Key, scope: Scope, append: "gathered[..., Any]", run: Run) -> None:
+    async def _flush(self, key: Hashable, store: Store) -> None:
         waiting, size = self._waiting[key], 1
         while waiting:
             size = min(MOST, len(waiting), len(waiting) if self._together else (len(waiting) + size + 1) // 2)
             batch = waiting[:size]
             del waiting[:size]
-            await self._store(batch, scope, append, run)
+            await self._store(batch, store)
             if self._together:
                 await asyncio.sleep(0)
         del self._waiting[key]
 
-    async def _store(
-        self, batch: list[tuple[Any, asyncio.Future[Any]]], scope: Scope, append: "gathered[..., Any]", run: Run
-    ) -> None:
+    async def _store(self, batch: list[tuple[Any, asyncio.Future[Any]]], store: Store) -> None:
         try:
-            outcomes = await run(scope, append.single if len(batch) == 1 else append.many, [item for item, _ in batch])
+            outcomes = await store([item for item, _ in batch])
         except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
             if not _must_part(batch, error):
                 _refuse(batch, error)
                 return
             for one in batch:  # one bad item must not fail its neighbours
-                await self._store([one], scope, append, run)
+                await self._store([one], store)
         else:
             _answer(batch, outcomes)
 
@@ -87,12 +83,11 @@ class BlockingGatherings:
     """The same for threads: the first who comes stores his own item, the next those of all who waited with him."""
 
     def __init__(self) -> None:
-        self._waiting: dict[_Key, _Crowd] = {}
+        self._waiting: dict[Hashable, _Crowd] = {}
         self._lock = threading.Lock()
 
-    def add(self, scope: Scope, append: "gathered[..., Any]", item: Any, run: Callable[..., Any]) -> Any:
+    def add(self, key: Hashable, item: Any, store: BlockingStore) -> Any:
         """Store an item and return its outcome."""
-        key = _key(scope, append, item)
         outcome: Future[Any] = Future()
         with self._lock:
             crowd = self._waiting.get(key)
@@ -106,7 +101,7 @@ class BlockingGatherings:
                     with self._lock:
                         batch = crowd.waiting[:MOST]
                         del crowd.waiting[:MOST]
-                    self._store(batch, scope, append, run)
+                    self._store(batch, store)
         finally:
             with self._lock:
                 crowd.members -= 1
@@ -114,11 +109,9 @@ class BlockingGatherings:
                     del self._waiting[key]
         return outcome.result()
 
-    def _store(
-        self, batch: "list[Waiting]", scope: Scope, append: "gathered[..., Any]", run: Callable[..., Any]
-    ) -> None:
+    def _store(self, batch: "list[Waiting]", store: BlockingStore) -> None:
         try:
-            outcomes = run(scope, append.single if len(batch) == 1 else append.many, [item for item, _ in batch])
+            outcomes = store([item for item, _ in batch])
         except BaseException as error:
             if not _must_part(batch, error):
                 _refuse(batch, error)
@@ -126,7 +119,7 @@ class BlockingGatherings:
                     raise
                 return
             for one in batch:
-                self._store([one], scope, append, run)
+                self._store([one], store)
         else:
             _answer(batch, outcomes)
 
@@ -143,11 +136,6 @@ class _Crowd:
 
 
 Waiting = tuple[Any, "asyncio.Future[Any] | Future[Any]"]
-
-
-def _key(scope: Scope, append: "gathered[..., Any]", item: Any) -> _Key:
-    """Return what appends have in common that may share a statement."""
-    return scope.tenant_id, id(append), None if append.apart is None else append.apart(item)
 
 
 def note_left(append: "gathered[..., Any]", error: UndercroftError) -> None:
