@@ -283,6 +283,29 @@ def test_a_feed_makes_up_for_a_missed_notice(names, others, monkeypatch):
     assert seen.items == ["last"]
 
 
+def told_unheard(names: Any, others: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What another store reads of a change that its feed has told of, and nobody else."""
+    monkeypatch.setattr("undercroft.core.runtime.feeding.HEAL", 0.3)
+    names.rename("U1", "first")
+    assert until(lambda: others.get("U1") == "first")
+    assert until(lambda: loaded(lambda: others.get("U1")) == 0)
+    seen = Following(others)
+    monkeypatch.setattr(memory_of(others), "hear", lambda _: None)
+    names.rename("U1", "last")
+    seen.thread.join(10)
+    assert seen.items == ["last"]
+    return others.get("U1")
+
+
+def test_what_a_feed_has_told_of_is_read_no_older(names, others, monkeypatch):
+    assert told_unheard(names, others, monkeypatch) == "last"
+
+
+def test_control_without_forgetting_it_is_read_as_it_was(names, others, monkeypatch):
+    monkeypatch.setattr(memory_of(others), "overtaken", lambda *_: None)
+    assert told_unheard(names, others, monkeypatch) == "first"
+
+
 def test_control_without_looking_now_and_then_it_waits_for_ever(names, others, monkeypatch):
     monkeypatch.setattr("undercroft.core.runtime.feeding.HEAL", 60)
     seen = Following(others)

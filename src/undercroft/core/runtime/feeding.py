@@ -79,6 +79,7 @@ def blocking(
                 continue
             outage.ended()
             place.listener.start()
+            memory.overtaken(subject, page.items)
             yield from page.items
             after = after if page.after is None else page.after
             if not page.items:
@@ -126,6 +127,7 @@ async def awaiting(
                 continue
             outage.ended()
             place.listener.start()
+            memory.overtaken(subject, page.items)
             for item in page.items:
                 yield item
             after = after if page.after is None else page.after

@@ -172,6 +172,12 @@ class Memory:
             if subject is not None and str(subject.own) != version:
                 self._forget(subject)
 
+    def overtaken(self, subject: Subject, items: Sequence[Any]) -> None:
+        """Forget what is older than the items that a feed has read: changes that may not have been heard of yet."""
+        if items:
+            with self._lock:
+                self._clear(subject)
+
     def regain(self) -> None:
         """Begin to keep answers: from now on every change is heard of, and before nobody knows."""
         with self._lock:
@@ -201,11 +207,15 @@ class Memory:
             self._by_scope.clear()
 
     def _forget(self, subject: Subject) -> None:
+        self._clear(subject)
+        for wake in list(subject.waiters):
+            wake()
+
+    @staticmethod
+    def _clear(subject: Subject) -> None:
         subject.generation += 1
         for shelf in list(subject.shelves):
             shelf.clear()
-        for wake in list(subject.waiters):
-            wake()
 
     def forked(self) -> None:
         """Begin anew in a child process: its listener stayed behind, perhaps with the lock in its hand."""
