@@ -27,15 +27,7 @@ async def agents_sqlalchemy(url: str, lengths: Lengths, said: Said, last: int, *
     engine = create_async_engine(url, **pool)
     await SQLAlchemySession("first", engine=engine, create_tables=True).get_items(1)
     sessions = {name: SQLAlchemySession(name, engine=engine) for name in lengths}
-    for name, length in lengths.items():
-        await sessions[name].add_items([said(number) for number in range(length)])
-
-    async def turn(name: str, number: int) -> Sequence[Any]:
-        await sessions[name].add_items([said(number)])
-        found: Sequence[Any] = await sessions[name].get_items(limit=last)
-        return found
-
-    yield turn
+    yield await _agents(sessions, lengths, said, last)
     await engine.dispose()
 
 
@@ -45,6 +37,12 @@ async def agents_sqlite(path: str, lengths: Lengths, said: Said, last: int) -> A
     from agents import SQLiteSession  # noqa: PLC0415 - a contender that may be missing
 
     sessions = {name: SQLiteSession(name, path) for name in lengths}
+    yield await _agents(sessions, lengths, said, last)
+    for session in sessions.values():
+        session.close()
+
+
+async def _agents(sessions: Mapping[str, Any], lengths: Lengths, said: Said, last: int) -> Turn:
     for name, length in lengths.items():
         await sessions[name].add_items([said(number) for number in range(length)])
 
@@ -53,9 +51,7 @@ async def agents_sqlite(path: str, lengths: Lengths, said: Said, last: int) -> A
         found: Sequence[Any] = await sessions[name].get_items(limit=last)
         return found
 
-    yield turn
-    for session in sessions.values():
-        session.close()
+    return turn
 
 
 @asynccontextmanager
