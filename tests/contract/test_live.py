@@ -286,7 +286,9 @@ def test_a_feed_makes_up_for_a_missed_notice(names, others, monkeypatch):
 def told_unheard(names: Any, others: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What another store reads of a change that its feed has told of, and nobody else."""
     monkeypatch.setattr("undercroft.core.runtime.feeding.HEAL", 0.3)
-    names.rename("U1", "first")
+    heard = live.hearing(others)
+    version = names.rename("U1", "first")
+    assert until(lambda: any(notice.endswith(f":{version}") for notice in heard))  # later, it would take "first" along
     assert until(lambda: others.get("U1") == "first")
     assert until(lambda: loaded(lambda: others.get("U1")) == 0)
     seen = Following(others)
