@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BindParameter, Dialect
@@ -10,11 +11,17 @@ from sqlalchemy.sql.elements import CompilerElement
 
 type_processor = Callable[[Any], Any]
 
+RIDER = "rider"
+"""The parameter of a shared text that comes back with every row, and so tells whose it is."""
+
 
 class Prepared:
-    """SQL text for the driver, the order of its parameters, and how values travel both ways."""
+    """SQL text for the driver, the order of its parameters, and how values travel both ways.
 
-    __slots__ = ("_results", "_slots", "sql")
+    ``share`` makes what it is sent as together with others of its kind; None where it always travels alone.
+    """
+
+    __slots__ = ("_results", "_slots", "share", "sql")
 
     def __init__(
         self,
@@ -23,6 +30,7 @@ class Prepared:
         results: Sequence[type_processor | None],
     ) -> None:
         self.sql = sql
+        self.share: Callable[[], Shared] | None = None
         self._slots = tuple(slots)
         self._results = tuple((place, process) for place, process in enumerate(results) if process is not None)
 
@@ -32,6 +40,11 @@ class Prepared:
             fixed if name is None else (given[name] if process is None else process(given[name]))
             for name, process, fixed in self._slots
         ]
+
+    @property
+    def names(self) -> list[str | None]:
+        """The names of the parameters in their order, None where the value is a fixed one."""
+        return [name for name, _, _ in self._slots]
 
     def many(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         """Order and convert the parameters of many rows, a column at a time: a third of the work of row by row."""
@@ -53,6 +66,33 @@ class Prepared:
         for place, process in self._results:
             columns[place] = map(process, columns[place])
         return list(zip(*columns, strict=True))
+
+
+class Shared:
+    """A statement as it travels with others of its kind: each row of the answer ends with the number of its rider.
+
+    ``order`` gives of a statement's arguments what its locks are taken by, so that all who travel take them in turn.
+    """
+
+    __slots__ = ("_arranged", "order", "sql")
+
+    def __init__(self, own: Prepared, marked: Prepared, sql: str, locks: Sequence[str]) -> None:
+        """``marked`` has the parameters of ``own`` and `RIDER`, maybe in another order; ``sql`` is its text."""
+        names = [*_told_apart(own.names), RIDER]
+        self.sql = sql
+        self.order = itemgetter(*map(names.index, locks))
+        self._arranged = itemgetter(*map(names.index, _told_apart(marked.names)))
+
+    def arguments(self, own: Sequence[Any], rider: int) -> tuple[Any, ...]:
+        """Arrange the arguments of the statement that travels alone for this one."""
+        arranged: tuple[Any, ...] = self._arranged([*own, rider])
+        return arranged
+
+
+def _told_apart(names: Iterable[str | None]) -> list[Any]:
+    """Name fixed values by the order they come in."""
+    fixed = iter(range(1 << 16))
+    return [next(fixed) if name is None else name for name in names]
 
 
 def prepare(

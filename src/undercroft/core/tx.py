@@ -13,6 +13,7 @@ from undercroft.core.clock import utc_now
 from undercroft.core.dialects.base import Dialect
 from undercroft.core.door.base import Door
 from undercroft.core.seal.keyring import Keyring
+from undercroft.core.statement import Prepared
 from undercroft.errors import TenantNotSet
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ class Port(Protocol):
 
     def door(self, tenant_id: UUID | None) -> Door:
         """Offer the connection to a caller's own SQL, as that of a tenant or of nobody."""
+
+    def fetch_prepared(self, prepared: Prepared, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Run one statement, maybe with others of its kind, and return its rows."""
+        return self.fetch(prepared.sql, arguments)
+
+    def execute_prepared(self, prepared: Prepared, arguments: Sequence[Any]) -> int:
+        """Do so, and return the number of rows it touched."""
+        return self.execute(prepared.sql, arguments)
 
 
 class Tx:
@@ -109,7 +118,7 @@ class Tx:
     def rows(self, statement: CompilerElement, params: Params = NOTHING) -> list[tuple[Any, ...]]:
         """Run a statement and return all its rows."""
         prepared = self.dialect.prepared(statement, entering=self.alone)
-        return prepared.decode(self._port.fetch(prepared.sql, prepared.arguments(self._bound(params))))
+        return prepared.decode(self._port.fetch_prepared(prepared, prepared.arguments(self._bound(params))))
 
     def row(self, statement: CompilerElement, params: Params = NOTHING) -> tuple[Any, ...] | None:
         """Run a statement and return its first row, or None."""
@@ -124,7 +133,7 @@ class Tx:
     def run(self, statement: CompilerElement, params: Params = NOTHING) -> int:
         """Run a statement without rows and return how many rows it touched."""
         prepared = self.dialect.prepared(statement, entering=self.alone)
-        return self._port.execute(prepared.sql, prepared.arguments(self._bound(params)))
+        return self._port.execute_prepared(prepared, prepared.arguments(self._bound(params)))
 
     def run_many(self, statement: CompilerElement, many: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""

@@ -105,7 +105,7 @@ def _take() -> Insert:
             where=used <= new.excluded.capacity,
         )
         .returning(*COUNT)
-        .execution_options(relaxed=True)
+        .execution_options(relaxed=True, shares=("name", "user", "resource"))
     )
 
 

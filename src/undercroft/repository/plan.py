@@ -159,7 +159,9 @@ class Plan(Generic[M]):
             values = {
                 self.attributes[name].name: sa.bindparam(name, type_=self.attributes[name].type) for name in names
             }
-            known = sa.insert(self.table).values(values).returning(*self.attributes.values())
+            known = (
+                sa.insert(self.table).values(values).returning(*self.attributes.values()).execution_options(shares=())
+            )
             self._inserts[names] = known
         return known
 

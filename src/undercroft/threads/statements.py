@@ -177,13 +177,14 @@ def _appended(*, entering: bool, window: bool) -> Select[Any] | CompoundSelect[A
         .offset(NONE_SKIPPED)
         .lateral("before")
     )
-    no_thread = (type_coerce(null(), BigInt()), type_coerce(null(), Uuid()))
+    no_thread = (type_coerce(null(), BigInt()).label("first_position"), type_coerce(null(), Uuid()).label("thread_id"))
     earlier = select(*before.c, *no_thread).select_from(counted.join(before, literal_column("true")))
     return union_all(earlier, added).add_cte(said)
 
 
 def _in_both_forms(*, window: bool) -> Select[Any] | CompoundSelect[Any]:
-    return _appended(entering=False, window=window).execution_options(entering=_appended(entering=True, window=window))
+    entering = _appended(entering=True, window=window)
+    return _appended(entering=False, window=window).execution_options(entering=entering, shares=("key",))
 
 
 APPEND = _in_both_forms(window=False)

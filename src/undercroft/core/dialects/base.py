@@ -103,7 +103,9 @@ class Dialect(abc.ABC):
         known = self._single.get(key)
         if known is None:
             statement = insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns})
-            known = self._single[key] = statement.on_conflict_do_nothing() if ignore else statement
+            known = self._single[key] = (statement.on_conflict_do_nothing() if ignore else statement).execution_options(
+                shares=()
+            )
         return known
 
     @abc.abstractmethod

@@ -22,9 +22,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import CompilerElement
-from sqlalchemy.sql.functions import FunctionElement
 from typing_extensions import override
 
 from undercroft.core.dialects import postgresql_about, postgresql_search
@@ -32,7 +30,8 @@ from undercroft.core.dialects.base import BulkInsert, Description, Dialect, Retu
 from undercroft.core.dialects.criteria import Criteria
 from undercroft.core.dialects.postgresql_bulk import Unnest
 from undercroft.core.dialects.postgresql_chain import ChainedInsert
-from undercroft.core.dialects.postgresql_update import Context, upserted
+from undercroft.core.dialects.postgresql_shared import shared
+from undercroft.core.dialects.postgresql_update import Context, key_names, under_seal, upserted
 from undercroft.core.scope import Scope
 from undercroft.core.statement import Prepared, prepare
 from undercroft.core.tenant_seal import TenantSeal
@@ -72,9 +71,18 @@ class PostgresqlDialect(Dialect):
     def _prepare(self, statement: CompilerElement, *, entering: bool) -> Prepared:
         if not entering:
             return prepare(statement, self.sa, schema_map=None)
-        alone = statement.get_execution_options().get("entering") if isinstance(statement, Executable) else None
-        if alone is not None:
-            return prepare(self._under_seal(alone), self.sa, schema_map=None)
+        options = statement.get_execution_options() if isinstance(statement, Executable) else {}
+        if (written := options.get("entering")) is None:
+            alone, enter = statement, self._made_to_enter
+        else:
+            alone, enter = written, self._as_written
+        own = enter(alone)
+        locks = options.get("shares", () if isinstance(alone, Select) else None)
+        if locks is not None and self._numbered:  # psycopg sends one statement a message
+            own.share = partial(shared, own, alone, enter, locks)
+        return own
+
+    def _made_to_enter(self, statement: CompilerElement) -> Prepared:
         if isinstance(statement, Select):
             # The lateral reference makes the planner read ctx, and so enter the tenant, before the rows.
             inner = statement.where(literal_column("ctx.tenant").is_not(None))
@@ -87,19 +95,10 @@ class PostgresqlDialect(Dialect):
         message = f"only a SELECT or an INSERT can enter a tenant by itself, declare access='write': {statement}"
         raise TypeError(message)
 
-    def _under_seal(self, statement: Any) -> Any:
-        """Let a statement that was written with `enter` enter under the seal, where there is one."""
-        if self._context is None:
-            return statement
-        sealed: Any = func.undercroft.enter_sealed(bindparam("entered_tenant", type_=self._context))
-
-        def replaced(part: Any) -> Any:
-            is_it = isinstance(part, FunctionElement) and getattr(part, "packagenames", ()) == ("undercroft",)
-            return sealed if is_it and getattr(part, "name", "") == "enter" else None
-
-        replace: Any = replaced  # its protocol has a keyword more than it passes
-        whole: Any = visitors.replacement_traverse(statement, {}, replace)
-        return whole
+    def _as_written(self, statement: Any) -> Prepared:
+        """Compile what was written with `enter`."""
+        sealed = statement if self._context is None else under_seal(statement, self._context)
+        return prepare(sealed, self.sa, schema_map=None)
 
     def _wrapped(self, statement: CompilerElement, wrap: Callable[[str], tuple[str, int]]) -> Prepared:
         process = None if self._seal is None else self._seal.context
@@ -143,8 +142,8 @@ class PostgresqlDialect(Dialect):
 
     @override
     def _update_by_key(self, table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Update:
-        plain = super()._update_by_key(table, columns, returned)
-        return plain.execution_options(entering=upserted(table, columns, returned))
+        plain, written = super()._update_by_key(table, columns, returned), upserted(table, columns, returned)
+        return plain.execution_options(entering=written, shares=key_names(returned))
 
     @override
     def _bulk_insert(self, table: Table, columns: tuple[str, ...], *, ignore: bool) -> BulkInsert:

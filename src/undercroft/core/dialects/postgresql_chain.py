@@ -16,6 +16,9 @@ from uuid import UUID
 
 from sqlalchemy import Dialect as SADialect, Table
 
+from undercroft.core.dialects.postgresql_shared import leaving
+from undercroft.core.statement import RIDER, Prepared, Shared
+
 if TYPE_CHECKING:
     from undercroft.core.tx import ChainEnd, ChainLink, Port
 
@@ -55,7 +58,7 @@ class ChainedInsert:
         }
         numbered = sa.paramstyle == "numeric_dollar"
         entered, *marks = [f"${number}" if numbered else "%s" for number in range(1, 7)]
-        self._sql = _STATEMENT.format(
+        told_of = _STATEMENT.format(
             *marks,
             enter=enter.format(entered),
             events=table(events),
@@ -64,6 +67,11 @@ class ChainedInsert:
             types=", ".join(f"{name} {type_}" for name, type_ in told.items()),
             none="00" * 32,
         )
+        names = ("tenant_id", "sequence", "hash", "lines", "events", "links")
+        self._prepared = own = Prepared(told_of, [(name, None, None) for name in names], ())
+        if numbered:
+            marked = Prepared(f"{told_of} RETURNING $7::int", [(name, None, None) for name in (*names, RIDER)], ())
+            own.share = lambda: Shared(own, marked, leaving(marked.sql), ("tenant_id",))
 
     def run(
         self,
@@ -76,4 +84,4 @@ class ChainedInsert:
         """Insert events and links; returns False where the chain ends elsewhere."""
         lines = b"\n".join(documents).decode()
         events, links = b"".join([link.event_hash for link in chain]), b"".join([link.hash for link in chain])
-        return port.execute(self._sql, [entered, *end, lines, events, links]) == len(chain)
+        return port.execute_prepared(self._prepared, [entered, *end, lines, events, links]) == len(chain)

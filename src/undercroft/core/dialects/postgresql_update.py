@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Dialect,
     Insert,
@@ -20,6 +21,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.functions import FunctionElement
 from typing_extensions import override
 
 from undercroft.core.dialects.base import ReturnedRow
@@ -43,6 +46,25 @@ class Context(TypeDecorator[UUID]):
     @override
     def process_bind_param(self, value: UUID | None, dialect: Dialect) -> str | None:
         return None if value is None else self._seal.context(value)
+
+
+def under_seal(statement: Any, context: Context) -> Any:
+    """Let a statement that was written with `enter` enter under the seal."""
+    sealed: Any = func.undercroft.enter_sealed(bindparam("entered_tenant", type_=context))
+
+    def replaced(part: Any) -> Any:
+        is_it = isinstance(part, FunctionElement) and getattr(part, "packagenames", ()) == ("undercroft",)
+        return sealed if is_it and getattr(part, "name", "") == "enter" else None
+
+    replace: Any = replaced  # its protocol has a keyword more than it passes
+    return visitors.replacement_traverse(statement, {}, replace)
+
+
+def key_names(returned: ReturnedRow) -> tuple[str, ...]:
+    """Return the parameters that tell which row of a tenant it is."""
+    parts = [part for condition in returned.is_it for part in visitors.iterate(condition)]
+    names = dict.fromkeys(part.key for part in parts if isinstance(part, BindParameter) and part.required)
+    return tuple(name for name in names if name != "tenant_id")
 
 
 def upserted(table: Table, columns: tuple[str, ...], returned: ReturnedRow) -> Insert:

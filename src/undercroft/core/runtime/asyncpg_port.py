@@ -25,6 +25,10 @@ class AsyncpgPort(PostgresqlPort):
         driver = self.driver
         return not (self._broken or self.unsettled or driver.is_closed() or driver.is_in_transaction())
 
+    def fetch_each(self, sql: str, many: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        """Run one statement with each of many sets of arguments, in one transaction, and return the rows of all."""
+        return self.timed(self._fetch_each, sql, many)
+
     def watch(self, by: deadlines.Deadlines) -> None:
         """Hold the connection to the limit that its server keeps, and to a little more where no server answers."""
         self.limit = by.limit + deadlines.SETTLING
@@ -59,6 +63,9 @@ class AsyncpgPort(PostgresqlPort):
 
     def _fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
         return await_only(self.driver.fetch(sql, *arguments))
+
+    def _fetch_each(self, sql: str, many: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        return await_only(self.driver.fetchmany(sql, many))
 
     def _execute(self, sql: str, arguments: Sequence[Any]) -> str:
         return str(await_only(self.driver.execute(sql, *arguments)))

@@ -4,18 +4,22 @@ A blocking runner calls this in its caller's thread, an awaiting one in a greenl
 """
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from undercroft.core.idempotency import is_keyed, work
 from undercroft.core.operation import gathered, operation
 from undercroft.core.retry import Attempts, Budget
-from undercroft.core.runtime.attempt import attempt
+from undercroft.core.runtime.attempt import Settled, attempt, attempt_alone, is_direct
 from undercroft.core.runtime.lanes import Lane
 from undercroft.core.runtime.place import Facts, Place
 from undercroft.core.runtime.replica_reads import UNANSWERED, ReplicaReads
 from undercroft.core.runtime.server import Server
 from undercroft.core.scope import Scope
+from undercroft.core.tx import Tx
 from undercroft.errors import DatabaseUnavailable, UndercroftError
+
+_SHARING = frozenset({"append", "point"})
 
 
 class HotLane(abc.ABC):
@@ -23,6 +27,8 @@ class HotLane(abc.ABC):
 
     _replica_type: ClassVar[type[ReplicaReads]]
     _lane: Lane
+    _sharing: Settled | None = None
+    """The lane as appends and reads of one row meet it, where they share messages."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -52,11 +58,7 @@ class HotLane(abc.ABC):
                 if op.lane == "open":
                     return self._run_openly(scope, op, *args, **kwargs)
                 later: list[gathered[[], Any]] = []
-                port = self._take()
-                try:
-                    result = attempt(port, self._server, scope, op, call, later)
-                finally:
-                    self._lane.give(port)
+                result = self._attempt(scope, op, call, later)
             except UndercroftError as error:
                 wait = attempts.delay(error)
                 if wait is None:
@@ -68,6 +70,17 @@ class HotLane(abc.ABC):
                     self._follow(scope, later)
                 return result
             self._sleep(wait)
+
+    def _attempt(
+        self, scope: Scope, op: operation[..., Any], call: Callable[[Tx], Any], later: list[gathered[[], Any]]
+    ) -> Any:
+        if self._sharing is not None and op.access in _SHARING and is_direct(self._server, scope, op):
+            return attempt_alone(self._sharing, self._server, scope, op, call, later)
+        port = self._take()
+        try:
+            return attempt(port, self._server, scope, op, call, later)
+        finally:
+            self._lane.give(port)
 
     @abc.abstractmethod
     def _take(self) -> Any:

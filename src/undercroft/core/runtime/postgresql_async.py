@@ -21,6 +21,7 @@ from undercroft.core.runtime.lanes import AwaitingLane
 from undercroft.core.runtime.postgresql_open import OpenTransaction, answers, borrowed, validate
 from undercroft.core.runtime.replica_reads import AwaitingReplica
 from undercroft.core.runtime.server import Server
+from undercroft.core.runtime.sharing import SharingPort
 from undercroft.core.runtime.transaction import AwaitingTransaction
 from undercroft.core.scope import Scope
 from undercroft.errors import StoreClosed, WrongColour
@@ -37,6 +38,7 @@ class AwaitingPostgresql(HotLane, AwaitingEngine):
         self._hot: AsyncEngine | None = None
         self._open: AsyncEngine | None = None
         self._lane = AwaitingLane(self._connect, server.hot_size, server.pool_timeout, server.recycle)
+        self._sharing = SharingPort(self._lane)
         self._opening = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
