@@ -1,8 +1,9 @@
 """Statements of one kind that come at the same time, of whatever tenants, sent in one message.
 
 An append, or the read of one row, is one statement and a transaction of its own. While one of its kind is under way,
-those that come wait, and then travel together: the client sends and waits once for all of them, and the server commits
-once. Few messages are under way at the same time, for a process of Python keeps no more backends busy than that.
+those that come wait. Half of them travel together, while the others make ready: the client sends and waits once for all
+of them, and the server commits once. Few messages are under way at the same time, for a process of Python keeps no more
+backends busy than that.
 """
 
 import asyncio
@@ -132,9 +133,11 @@ class SharingPort(Port):
             carrier.add_done_callback(self._carriers.discard)
 
     async def _carry(self, crowd: _Crowd) -> None:
+        size = 1
         try:
             while crowd.waiting:
-                riders, crowd.waiting = crowd.waiting[:MOST], crowd.waiting[MOST:]
+                size = min(MOST, (len(crowd.waiting) + size + 1) // 2)
+                riders, crowd.waiting = crowd.waiting[:size], crowd.waiting[size:]
                 await self._send(crowd, riders)
         finally:
             crowd.under_way -= 1
