@@ -50,6 +50,7 @@ _LINKS = (
     )
     .order_by(AuditLink.sequence)
     .limit(bindparam("limit"))
+    .execution_options(binary=True)
 )
 # Events have nearly the order of their links, so those of a page lie side by side in the primary key. A join would look
 # each up for itself, in the wrong index where the server has no statistics yet.
@@ -58,6 +59,7 @@ _EVENTS = (
     .where(Row.tenant_id == bindparam("tenant_id"), Row.id >= bindparam("low"), Row.id <= bindparam("high"))
     .order_by(Row.id)
     .limit(bindparam("limit"))
+    .execution_options(binary=True)
 )
 _REST = select(uuid_bytes(Row.id), Row.canonical).where(Row.tenant_id == bindparam("tenant_id"), any_of(Row.id, "ids"))
 _SAID = (*(getattr(Row, name) for name in _COLUMNS), Row.occurred_at, Row.event_hash, Row.actor_id)

@@ -18,10 +18,11 @@ RIDER = "rider"
 class Prepared:
     """SQL text for the driver, the order of its parameters, and how values travel both ways.
 
-    ``share`` makes what it is sent as together with others of its kind; None where it always travels alone.
+    ``share`` makes what it is sent as together with others of its kind; None where it always travels alone. ``binary``
+    tells that its rows are better fetched as the server keeps them, where the driver's own choice is text.
     """
 
-    __slots__ = ("_results", "_slots", "share", "sql")
+    __slots__ = ("_results", "_slots", "binary", "share", "sql")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Prepared:
     ) -> None:
         self.sql = sql
         self.share: Callable[[], Shared] | None = None
+        self.binary = False
         self._slots = tuple(slots)
         self._results = tuple((place, process) for place, process in enumerate(results) if process is not None)
 

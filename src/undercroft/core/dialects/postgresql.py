@@ -80,6 +80,7 @@ class PostgresqlDialect(Dialect):
         locks = options.get("shares", () if isinstance(alone, Select) else None)
         if locks is not None and self._numbered:  # psycopg sends one statement a message
             own.share = partial(shared, own, alone, enter, locks)
+        own.binary = options.get("binary", False)
         return own
 
     def _made_to_enter(self, statement: CompilerElement) -> Prepared:

@@ -16,6 +16,7 @@ from undercroft.core.door.postgresql import PostgresqlDoor, PsycopgDoor, rows_of
 from undercroft.core.runtime.deadlines import SETTLING
 from undercroft.core.runtime.server import Server
 from undercroft.core.scope import Scope
+from undercroft.core.statement import Prepared
 from undercroft.core.tx import Port
 from undercroft.errors import (
     CommitUnknown,
@@ -262,8 +263,17 @@ class PsycopgPort(PostgresqlPort):
     def drop(self) -> None:
         self.driver.close()
 
+    @override
+    def fetch_prepared(self, prepared: Prepared, arguments: Sequence[Any]) -> Sequence[Any]:
+        fetch = self._fetch_binary if prepared.binary else self._fetch
+        return self.timed(fetch, prepared.sql, arguments)
+
     def _fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
         return self.driver.execute(sql, arguments or None).fetchall()  # type: ignore[no-any-return]  # a list of tuples
+
+    def _fetch_binary(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
+        # Not always: what psycopg has no loader for, a type of the user's own, would come as bytes.
+        return self.driver.execute(sql, arguments or None, binary=True).fetchall()  # type: ignore[no-any-return]  # same
 
     def _execute(self, sql: str, arguments: Sequence[Any]) -> str:
         return str(self.driver.execute(sql, arguments or None).statusmessage)
