@@ -178,6 +178,20 @@ async def test_who_is_cancelled_takes_nobody_along(tenants, messages):
     assert all([(await tenant.audit.verify()).intact for tenant in tenants])
 
 
+async def test_when_all_are_cancelled_at_once_nobody_is_sent_for_them(tenants, shared):
+    """As when their loop is about to close: what would begin then would be destroyed half-way."""
+    calls = [asyncio.create_task(tenant.metrics.log("m", 1.0)) for tenant in tenants]
+    await asyncio.sleep(0)
+    for call in calls:
+        call.cancel()
+    before = asyncio.all_tasks()
+    await at_once(calls)
+    assert asyncio.all_tasks() <= before
+    assert sum([len(await tenant.metrics.list()) for tenant in tenants]) <= 1
+    await at_once(tenant.metrics.log("m", 1.0) for tenant in tenants)
+    assert all([await tenant.metrics.list() for tenant in tenants])
+
+
 async def test_no_more_are_under_way_than_may_be(tenants, monkeypatch):
     fetch, under_way, most = AsyncpgPort.fetch_each, [], []
 

@@ -26,6 +26,7 @@ _VALUES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
 )
 _SHORTEST = 12
+_NUMBERS = {int, bool, float}
 
 
 def redacted(value: Any, extra: frozenset[str] = frozenset()) -> Any:
@@ -36,6 +37,8 @@ def redacted(value: Any, extra: frozenset[str] = frozenset()) -> Any:
     """
     if isinstance(value, str):
         return redacted_text(value)
+    if value is None or type(value) in _NUMBERS:  # before it is asked whether it is a mapping, which takes long
+        return value
     if isinstance(value, (dict, Mapping)):
         kept: dict[Any, Any] | None = None
         for key, part in value.items():

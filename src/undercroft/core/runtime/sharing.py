@@ -126,7 +126,7 @@ class SharingPort(Port):
 
     def _send_on(self, crowd: _Crowd) -> None:
         """Have those who wait carried, if one more message may be under way; it takes along who comes until it runs."""
-        if crowd.waiting and crowd.under_way < AT_ONCE:
+        if crowd.under_way < AT_ONCE and any(not seat.done() for _, seat in crowd.waiting):
             crowd.under_way += 1
             carrier = asyncio.get_running_loop().create_task(self._carry(crowd))
             self._carriers.add(carrier)  # the loop keeps only a weak reference
@@ -135,9 +135,11 @@ class SharingPort(Port):
     async def _carry(self, crowd: _Crowd) -> None:
         size = 1
         try:
-            while crowd.waiting:
-                size = min(MOST, (len(crowd.waiting) + size + 1) // 2)
-                riders, crowd.waiting = crowd.waiting[:size], crowd.waiting[size:]
+            while waiting := [
+                rider for rider in crowd.waiting if not rider[1].done()
+            ]:  # who was cancelled stays behind
+                size = min(MOST, (len(waiting) + size + 1) // 2)
+                riders, crowd.waiting = waiting[:size], waiting[size:]
                 await self._send(crowd, riders)
         finally:
             crowd.under_way -= 1
