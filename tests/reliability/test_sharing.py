@@ -210,4 +210,4 @@ async def test_no_more_are_under_way_than_may_be(tenants, monkeypatch):
             await tenant.metrics.log("m", 1.0)
 
     await asyncio.gather(*(caller(tenant) for tenant in tenants))
-    assert max(most) == sharing.AT_ONCE
+    assert 1 <= max(most) <= sharing.AT_ONCE
