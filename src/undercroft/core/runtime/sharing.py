@@ -135,9 +135,8 @@ class SharingPort(Port):
     async def _carry(self, crowd: _Crowd) -> None:
         size = 1
         try:
-            while waiting := [
-                rider for rider in crowd.waiting if not rider[1].done()
-            ]:  # who was cancelled stays behind
+            # Who was cancelled stays behind.
+            while waiting := [rider for rider in crowd.waiting if not rider[1].done()]:
                 size = min(MOST, (len(waiting) + size + 1) // 2)
                 riders, crowd.waiting = waiting[:size], waiting[size:]
                 await self._send(crowd, riders)
