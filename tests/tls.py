@@ -220,3 +220,31 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+
+
+@contextmanager
+def before(address: str, home: Path, loop: LoopThread) -> Iterator[tuple[int, str]]:
+    """Speaks TLS from the first byte before a Redis that does not; gives its port, and its authority's certificate."""
+    ca = issue("an authority")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*issue("server", ca, dns="localhost").write(home, "server"))
+    behind = urlsplit(address)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back_reader, back_writer = await asyncio.open_connection(behind.hostname, behind.port)
+        pumps = [
+            asyncio.ensure_future(_pump(reader, back_writer)),
+            asyncio.ensure_future(_pump(back_reader, writer)),
+        ]
+        with closing(writer), closing(back_writer):
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+
+    async def stop() -> None:
+        listener.close()
+
+    listener = loop.run(start)
+    yield listener.sockets[0].getsockname()[1], ca.write(home, "ca")[0]
+    loop.run(stop)

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
 import redis
 from hypothesis import given, settings, strategies as st
 
-from tests import servers
+from tests import servers, tls
 from undercroft import AsyncStore, Settings, Store, errors
 from undercroft.limits import redis_rules, rules
 from undercroft.limits.records import Limit
@@ -525,3 +526,45 @@ def test_takes_that_come_together_share_a_call(database_url, redis_url, monkeypa
             assert all(one.remaining < one.units for one in taken if isinstance(one, tuple) and not one.allowed)
 
     asyncio.run(main())
+
+
+# TLS
+
+
+@pytest.fixture
+def over_tls(redis_url, tmp_path, loop_thread) -> Iterator[tuple[str, str]]:
+    """The address of the same Redis over TLS, with its authority's certificate and without."""
+    with tls.before(redis_url, tmp_path, loop_thread) as (port, ca):
+        address = f"rediss://{{}}:{port}/{urlsplit(redis_url).path.strip('/') or 0}"
+        yield address, f"{address}?ssl_ca_certs={ca}"
+
+
+def _over(colour, database_url, address, open_store) -> Any:
+    store = open_store(colour, settings=_settings(database_url, address))
+    name = f"slack:T{uuid4().hex[:12].upper()}"
+    store.tenants.ensure(name)
+    tenant = store.tenant(name)
+    tenant.limits.define("calls", 2, per="day")
+    return tenant
+
+
+def test_limits_are_counted_over_tls(over_tls, colour, database_url, open_store):
+    tenant = _over(colour, database_url, over_tls[1].format("localhost"), open_store)
+    assert [tenant.limits.try_consume("calls").allowed for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("trusting", "host"), [(False, "localhost"), (True, "127.0.0.1")], ids=["a stranger's", "another host's"]
+)
+def test_a_certificate_that_proves_nothing_is_not_spoken_to(  # noqa: PLR0917 - fixtures
+    over_tls, colour, database_url, open_store, trusting, host
+):
+    tenant = _over(colour, database_url, over_tls[trusting].format(host), open_store)
+    with pytest.raises(errors.RedisUnavailable):
+        tenant.limits.try_consume("calls")
+
+
+def test_a_file_of_certificates_that_is_not_there_is_refused_by_the_setting(database_url):
+    with pytest.raises(errors.ConfigurationError, match="ssl_ca_certs") as error:
+        _settings(database_url, "rediss://localhost?ssl_ca_certs=/nowhere.pem")
+    assert error.value.setting == "redis_url"

@@ -329,6 +329,7 @@ def test_no_text_of_an_address_shows_the_password():
         ("rediss://u:a%20b@[::1]:1/0", RedisUrl("rediss", "::1", 1, "u", SecretStr("a b"))),
         ("redis://:pw@cache", RedisUrl(host="cache", password=SecretStr("pw"))),
         ("unix:///run/redis.sock?db=2", RedisUrl("unix", path="/run/redis.sock", db=2)),
+        ("rediss://cache/1?ssl_ca_certs=/a%20b.pem", RedisUrl("rediss", "cache", db=1, ssl_ca_certs="/a b.pem")),
     ],
 )
 def test_a_cache_address_is_normalised(url: str, expected: RedisUrl):
@@ -347,6 +348,7 @@ def test_a_cache_address_is_normalised(url: str, expected: RedisUrl):
         "redis://cache?timeout=1",
         "unix://",
         "redis://cache/1?db=2",
+        "redis://cache?ssl_ca_certs=/ca.pem",
         "redis://a b",
     ],
 )

@@ -146,9 +146,11 @@ def _redis(text: str, setting: str) -> Keywords:
     if path:
         found["path" if kind == "unix" else "db"] = f"/{path}" if kind == "unix" else path
     for pair, name, value in _parameters(query, setting):
-        if name != "db":
-            raise wrong(setting, f"has an unknown parameter{_shown(pair)}", "known is db")
+        if name not in {"db", "ssl_ca_certs"}:
+            raise wrong(setting, f"has an unknown parameter{_shown(pair)}", "known are db and ssl_ca_certs")
         _add(found, name, value, setting)
+    if "ssl_ca_certs" in found and kind != "rediss":
+        raise wrong(setting, "has ssl_ca_certs and no TLS", CACHES)
     if not re.fullmatch(r"[0-9]{1,4}", found.get("db", "0")):
         raise wrong(setting, "has a wrong database number", CACHES)
     return _sealed(found, setting)

@@ -5,6 +5,7 @@ Where both say something, the one found earlier wins (`environment.Rank`); found
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import BaseModel, Secret, SecretStr
 
@@ -79,7 +80,11 @@ def redis(given: Given) -> RedisUrl | None:
     """Work out the cache server's address; raises `ConfigurationError` as `database` does."""
     if "redis_url" in given:
         url = split_redis(_text(given["redis_url"]), "redis_url")
-        return RedisUrl.of(_merge(url, given["redis_url"], REDIS, given), "redis_url")
+        found = RedisUrl.of(_merge(url, given["redis_url"], REDIS, given), "redis_url")
+        if found.ssl_ca_certs is not None and not Path(found.ssl_ca_certs).is_file():
+            message = "redis_url names no file of certificates in ssl_ca_certs"
+            raise ConfigurationError(message, setting="redis_url", hint="name a PEM file that this process may read")
+        return found
     return RedisUrl.of(_join(REDIS, given), "redis_host") if given.keys() & REDIS.keys() else None
 
 

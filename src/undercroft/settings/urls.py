@@ -142,7 +142,10 @@ class DatabaseUrl:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RedisUrl:
-    """One Redis or Valkey server and database number; `repr` and `str` hide the password."""
+    """One Redis or Valkey server and database number; `repr` and `str` hide the password.
+
+    ``ssl_ca_certs`` is the file of the authorities that are trusted over TLS, None for those that OpenSSL trusts.
+    """
 
     scheme: str = "redis"
     host: str = "localhost"
@@ -151,6 +154,7 @@ class RedisUrl:
     password: SecretStr | None = None
     path: str | None = None
     db: int = 0
+    ssl_ca_certs: str | None = None
 
     @classmethod
     def parse(cls, url: str | SecretStr, setting: str = "redis_url") -> "RedisUrl":
@@ -173,6 +177,7 @@ class RedisUrl:
             password=SecretStr(password) if isinstance(password, str) else password,
             path=text.get("path"),
             db=int(text.get("db", "0")),
+            ssl_ca_certs=text.get("ssl_ca_certs"),
         )
 
     def reveal(self) -> str:
@@ -185,7 +190,8 @@ class RedisUrl:
         if self.scheme == "unix":
             return f"unix://{login}{self.path}?db={self.db}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{login}{host}:{self.port}/{self.db}"
+        trusted = f"?ssl_ca_certs={quote(self.ssl_ca_certs, safe='/')}" if self.ssl_ca_certs else ""
+        return f"{self.scheme}://{login}{host}:{self.port}/{self.db}{trusted}"
 
     def __str__(self) -> str:
         return self._render("***" if self.password is not None else "")
