@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.live import listening
 from tests.nouns import nouns
 from undercroft import Settings, Store, TenantScope
 from undercroft.archive import (
@@ -255,6 +256,7 @@ def workplaces(shared_database: Callable[[str], str], tmp_path_factory: Any):
             generate_audit_key(key)
             store = Store(settings=Settings.load(url, echo_sql=True, audit_key_file=str(key)))
             made[engine] = store, [(_filled(store, n), n) for n in (LITTLE, MUCH)]
+            listening(store.tenant(_made(store)).config)  # what is remembered takes a statement more when it first is
         return made[engine]
 
     yield workplace
