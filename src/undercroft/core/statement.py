@@ -1,7 +1,7 @@
 """A Core statement compiled once for one driver, with the processors of its values."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import repeat
+from itertools import count, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -93,7 +93,7 @@ class Shared:
 
 def _told_apart(names: Iterable[str | None]) -> list[Any]:
     """Name fixed values by the order they come in."""
-    fixed = iter(range(1 << 16))
+    fixed = count()
     return [next(fixed) if name is None else name for name in names]
 
 

@@ -58,7 +58,7 @@ class ChainedInsert:
         }
         numbered = sa.paramstyle == "numeric_dollar"
         entered, *marks = [f"${number}" if numbered else "%s" for number in range(1, 7)]
-        told_of = _STATEMENT.format(
+        sql = _STATEMENT.format(
             *marks,
             enter=enter.format(entered),
             events=table(events),
@@ -68,9 +68,9 @@ class ChainedInsert:
             none="00" * 32,
         )
         names = ("tenant_id", "sequence", "hash", "lines", "events", "links")
-        self._prepared = own = Prepared(told_of, [(name, None, None) for name in names], ())
+        self._prepared = own = Prepared(sql, [(name, None, None) for name in names], ())
         if numbered:
-            marked = Prepared(f"{told_of} RETURNING $7::int", [(name, None, None) for name in (*names, RIDER)], ())
+            marked = Prepared(f"{sql} RETURNING $7::int", [(name, None, None) for name in (*names, RIDER)], ())
             own.share = lambda: Shared(own, marked, leaving(marked.sql), ("tenant_id",))
 
     def run(

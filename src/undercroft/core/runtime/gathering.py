@@ -76,7 +76,7 @@ class Gatherings:
             for one in batch:  # one bad item must not fail its neighbours
                 await self._store([one], store)
         else:
-            _answer(batch, outcomes)
+            answer(batch, outcomes)
 
 
 class BlockingGatherings:
@@ -121,7 +121,7 @@ class BlockingGatherings:
             for one in batch:
                 self._store([one], store)
         else:
-            _answer(batch, outcomes)
+            answer(batch, outcomes)
 
 
 class _Crowd:
@@ -143,7 +143,8 @@ def note_left(append: "gathered[..., Any]", error: UndercroftError) -> None:
     logger.warning("%s is left to the next call: %s", append.name, error)
 
 
-def _answer(batch: Sequence[Waiting], outcomes: Sequence[Any]) -> None:
+def answer(batch: Sequence[Waiting], outcomes: Sequence[Any]) -> None:
+    """Give each who still waits his outcome."""
     for (_, outcome), result in zip(batch, outcomes, strict=True):
         if not outcome.done():
             outcome.set_result(result)

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from undercroft.core.door.base import Door
 from undercroft.core.runtime.asyncpg_port import AsyncpgPort
+from undercroft.core.runtime.gathering import answer
 from undercroft.core.runtime.greenlets import spawn
 from undercroft.core.runtime.lanes import AwaitingLane
 from undercroft.core.runtime.postgresql_ports import answer_lost
@@ -152,14 +153,14 @@ class SharingPort(Port):
             if isinstance(error, UndercroftError) and answer_lost(error):
                 _refuse(riders, error)
             else:
-                _answer(riders, [_UNDONE] * len(riders))
+                answer(riders, [_UNDONE] * len(riders))
         except BaseException as error:  # the loop is closing, and nobody knows what became of them
             unknown = CommitUnknown()
             unknown.__cause__ = error
             _refuse(riders, unknown)
             raise
         else:
-            _answer(riders, answers)
+            answer(riders, answers)
 
     async def _answers(self, crowd: _Crowd, riders: list[_Rider]) -> list[list[Any]]:
         shared = crowd.shared = crowd.shared or crowd.share()
@@ -173,12 +174,6 @@ class SharingPort(Port):
 
 def _itself(rows: Sequence[Any]) -> Sequence[Any]:
     return rows
-
-
-def _answer(riders: list[_Rider], answers: Sequence[Any]) -> None:
-    for (_, seat), answer in zip(riders, answers, strict=True):
-        if not seat.done():
-            seat.set_result(answer)
 
 
 def _refuse(riders: list[_Rider], error: UndercroftError) -> None:
