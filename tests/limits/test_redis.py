@@ -43,11 +43,6 @@ def colour(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def engine() -> str:
-    return "sqlite"
-
-
-@pytest.fixture
 def store(colour, database_url, redis_url, open_store):
     return open_store(colour, settings=_settings(database_url, redis_url))
 
