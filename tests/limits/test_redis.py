@@ -559,7 +559,9 @@ def test_a_certificate_that_proves_nothing_is_not_spoken_to(  # noqa: PLR0917 - 
         tenant.limits.try_consume("calls")
 
 
-def test_a_file_of_certificates_that_is_not_there_is_refused_by_the_setting(database_url):
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("file", ["/nowhere.pem", __file__], ids=["not there", "no certificate"])
+def test_a_file_without_certificates_is_refused_by_the_setting(database_url, file):
     with pytest.raises(errors.ConfigurationError, match="ssl_ca_certs") as error:
-        _settings(database_url, "rediss://localhost?ssl_ca_certs=/nowhere.pem")
+        _settings(database_url, f"rediss://localhost?ssl_ca_certs={file}")
     assert error.value.setting == "redis_url"

@@ -3,9 +3,9 @@
 Where both say something, the one found earlier wins (`environment.Rank`); found in the same place, they must agree.
 """
 
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from pydantic import BaseModel, Secret, SecretStr
 
@@ -81,9 +81,13 @@ def redis(given: Given) -> RedisUrl | None:
     if "redis_url" in given:
         url = split_redis(_text(given["redis_url"]), "redis_url")
         found = RedisUrl.of(_merge(url, given["redis_url"], REDIS, given), "redis_url")
-        if found.ssl_ca_certs is not None and not Path(found.ssl_ca_certs).is_file():
-            message = "redis_url names no file of certificates in ssl_ca_certs"
-            raise ConfigurationError(message, setting="redis_url", hint="name a PEM file that this process may read")
+        if found.ssl_ca_certs is not None:
+            try:
+                ssl.create_default_context(cafile=found.ssl_ca_certs)
+            except OSError as error:  # SSLError is one: the file holds no certificate
+                message = "redis_url names no file of certificates in ssl_ca_certs"
+                hint = "name a PEM file that this process may read"
+                raise ConfigurationError(message, setting="redis_url", hint=hint) from error
         return found
     return RedisUrl.of(_join(REDIS, given), "redis_host") if given.keys() & REDIS.keys() else None
 
